@@ -1,0 +1,203 @@
+"""The nouns of the node and the transitions between their states. Standard library and numpy's type only."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+
+class Reason(StrEnum):
+    """Why something was not analysed; stable codes, seen by users and in findings.json."""
+
+    # declined: not ours to read
+    NOT_A_RADIOGRAPH = "not_a_radiograph"
+    NOT_A_CHEST = "not_a_chest"
+    LATERAL_VIEW = "lateral_view"
+    FOR_PROCESSING = "for_processing"
+    COMPANION_IMAGE = "companion_image"
+    MULTI_FRAME = "multi_frame"
+    NOT_GREYSCALE = "not_greyscale"
+    UNDER_AGE = "under_age"
+    AGE_UNKNOWN = "age_unknown"
+    STUDY_TOO_OLD = "study_too_old"
+    EXCLUDED_BY_RULE = "excluded_by_rule"
+    LOOKS_UNLIKE_A_FRONTAL_CHEST = "looks_unlike_a_frontal_chest"
+    # unreadable: never retried
+    NOT_DICOM = "not_dicom"
+    NO_PIXELS = "no_pixels"
+    TRUNCATED = "truncated"
+    TOO_LARGE = "too_large"
+    TOO_SMALL = "too_small"
+    UNSUPPORTED_TRANSFER_SYNTAX = "unsupported_transfer_syntax"
+    DECODE_FAILED = "decode_failed"
+    DECODE_LIMIT = "decode_limit"
+    # quarantined: a person decides
+    DIFFERENT_PICTURE = "different_picture"
+    # failed: attempts spent
+    ATTEMPTS_SPENT = "attempts_spent"
+
+
+class Mode(StrEnum):
+    """What is done with results for a destination."""
+
+    SEND = "send"
+    HOLD = "hold"
+    OFF = "off"
+
+
+class Kind(StrEnum):
+    """What sort of object a Result is."""
+
+    SEG = "seg"
+    SC = "sc"
+
+
+class Profile(StrEnum):
+    """Which objects a destination gets, and in which form."""
+
+    STRICT = "strict"
+    OHIF = "ohif"
+    SC_ONLY = "sc-only"
+
+
+class StudyState(StrEnum):
+    OPEN = "open"
+    COMPLETE = "complete"
+    CONCLUDED = "concluded"
+
+
+class InstanceState(StrEnum):
+    RECEIVED = "received"
+    QUARANTINED = "quarantined"
+    PURGED = "purged"
+
+
+class JobState(StrEnum):
+    QUEUED = "queued"
+    RUNNING = "running"
+    DONE = "done"
+    DECLINED = "declined"
+    UNREADABLE = "unreadable"
+    FAILED = "failed"
+
+
+class ResultState(StrEnum):
+    KEPT = "kept"
+    PURGED = "purged"
+
+
+class DeliveryState(StrEnum):
+    HELD = "held"
+    PENDING = "pending"
+    SENDING = "sending"
+    STORED = "stored"
+    FAILED = "failed"
+    ABANDONED = "abandoned"
+
+
+State = StudyState | InstanceState | JobState | ResultState | DeliveryState
+
+#: every move that the ledger will make, a table a noun; anything else is a programming error
+TRANSITIONS: Mapping[type[State], Mapping[State, frozenset[State]]] = {
+    StudyState: {
+        StudyState.OPEN: frozenset({StudyState.COMPLETE}),
+        StudyState.COMPLETE: frozenset({StudyState.CONCLUDED, StudyState.OPEN}),
+        StudyState.CONCLUDED: frozenset({StudyState.OPEN}),
+    },
+    InstanceState: {
+        InstanceState.RECEIVED: frozenset({InstanceState.QUARANTINED, InstanceState.PURGED}),
+        InstanceState.QUARANTINED: frozenset({InstanceState.RECEIVED, InstanceState.PURGED}),
+        InstanceState.PURGED: frozenset(),
+    },
+    JobState: {
+        JobState.QUEUED: frozenset({JobState.RUNNING}),
+        JobState.RUNNING: frozenset(
+            {JobState.QUEUED, JobState.DONE, JobState.DECLINED, JobState.UNREADABLE, JobState.FAILED}
+        ),
+        JobState.DONE: frozenset(),
+        JobState.DECLINED: frozenset(),
+        JobState.UNREADABLE: frozenset(),
+        JobState.FAILED: frozenset({JobState.QUEUED}),
+    },
+    ResultState: {
+        ResultState.KEPT: frozenset({ResultState.PURGED}),
+        ResultState.PURGED: frozenset(),
+    },
+    DeliveryState: {
+        DeliveryState.HELD: frozenset({DeliveryState.PENDING, DeliveryState.ABANDONED}),
+        DeliveryState.PENDING: frozenset({DeliveryState.SENDING, DeliveryState.ABANDONED}),
+        DeliveryState.SENDING: frozenset({DeliveryState.PENDING, DeliveryState.STORED, DeliveryState.FAILED}),
+        DeliveryState.STORED: frozenset(),
+        DeliveryState.FAILED: frozenset({DeliveryState.PENDING, DeliveryState.ABANDONED}),
+        DeliveryState.ABANDONED: frozenset(),
+    },
+}
+
+JOB_ENDED = frozenset({JobState.DONE, JobState.DECLINED, JobState.UNREADABLE, JobState.FAILED})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Head:
+    """What the receiver reads of a data set: top-level elements up to Study Instance UID, nothing else."""
+
+    sop_class_uid: str
+    sop_instance_uid: str
+    study_instance_uid: str
+    accession_number: str = ""
+    patient_id: str = ""
+    issuer_of_patient_id: str = ""
+    #: (0008,0070); with manufacturer_model_name the mark by which a chexnode's own results are known
+    manufacturer: str = ""
+    manufacturer_model_name: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Arrival:
+    """One data set whose bytes are durable in the spool, not yet in the ledger."""
+
+    head: Head
+    transfer_syntax_uid: str
+    #: SHA-256 of the data set as received (no preamble, no file meta), 64 hex digits
+    digest: str
+    #: bytes of the data set
+    size: int
+    calling_ae_title: str
+    spool_key: str
+    #: seconds since the epoch, UTC
+    received_at: float
+    priority: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finding:
+    """A region that a model marked, in pixels of the source image: x along columns, origin top left."""
+
+    #: x0, y0, x1, y1
+    box: tuple[float, float, float, float]
+    #: calibrated, 0..1
+    confidence: float
+    #: first row and first column of `mask` in the source image
+    mask_origin: tuple[int, int]
+    #: (rows, columns) bool: the smallest rectangle that holds the mask
+    mask: "NDArray[np.bool_]"
+    #: area of the mask; None where the image does not say its spacing
+    area_mm2: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class EncodedResult:
+    """One object of one Job for one Profile; the bytes are frozen when they are first committed."""
+
+    kind: Kind
+    profile: Profile
+    sop_class_uid: str
+    sop_instance_uid: str
+    series_instance_uid: str
+    transfer_syntax_uid: str
+    encoder_version: str
+    #: a complete DICOM file (PS3.10), preamble and file meta included
+    data: bytes = field(repr=False)

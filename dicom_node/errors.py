@@ -1,0 +1,65 @@
+"""Every error of the node, in one tree; a message says what happened, to what, and what to do next.
+
+NodeError
+├── Permanent              trying again cannot help
+│   ├── ConfigurationError the settings make no sense; names the key
+│   ├── SchemaMismatch     the ledger was made by another version
+│   ├── Unreadable         the bytes of an instance cannot be used; carries a Reason
+│   └── Refused            a peer said no for good
+└── Retryable              the same attempt may succeed later
+    ├── OutOfRoom          the disk is at its low watermark, or full
+    ├── StorageFault       the disk answered EIO: nothing of that write may be trusted
+    ├── PeerUnavailable    no connection, no association, no answer in time, or "out of resources"
+    └── LostRace           another process moved the row first; the loser's work is discarded
+"""
+
+from dicom_node.domain import Reason
+
+
+class NodeError(Exception):
+    """The root: whoever catches this catches all that the node raises on purpose."""
+
+
+class Permanent(NodeError):
+    """Trying again cannot help."""
+
+
+class Retryable(NodeError):
+    """The same attempt may succeed later."""
+
+
+class ConfigurationError(Permanent):
+    """The settings make no sense; the message names the key."""
+
+
+class SchemaMismatch(Permanent):
+    """The ledger was made by another version of chexnode."""
+
+
+class Unreadable(Permanent):
+    """The bytes of an instance cannot be used."""
+
+    def __init__(self, reason: Reason, detail: str) -> None:
+        super().__init__(f"{reason}: {detail}")
+        self.reason = reason
+        self.detail = detail
+
+
+class Refused(Permanent):
+    """A peer said no for good."""
+
+
+class OutOfRoom(Retryable):
+    """The disk is at its low watermark, or full."""
+
+
+class StorageFault(Retryable):
+    """The disk answered EIO: nothing of that write may be trusted."""
+
+
+class PeerUnavailable(Retryable):
+    """No connection, no association, no answer in time, or the peer is out of resources."""
+
+
+class LostRace(Retryable):
+    """Another process moved the row first; the loser's work is discarded."""

@@ -1,0 +1,18 @@
+"""What every test may ask for."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+DATA = Path(os.environ.get("CHEXNODE_DATA", Path(__file__).parents[2] / "shared" / "data"))
+
+
+@pytest.fixture(scope="session")
+def data() -> Path:
+    """The folder of real X-rays and DICOM files, which is no part of the project."""
+    if not (DATA / "dicom").is_dir():
+        pytest.skip(f"no real X-rays at {DATA}: set CHEXNODE_DATA to the folder that holds dicom/ and nih/")
+    return DATA
