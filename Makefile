@@ -1,0 +1,39 @@
+# What this project can do, one word each. PIP passes options on to pip: on a machine without GPU
+#   make install PIP="--index-url ADDRESS"
+# with the address of an index that holds PyTorch's CPU builds spares the download of CUDA.
+PYTHON ?= python3
+PIP ?=
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+
+.PHONY: help demo install test check train clean
+
+help:            ## this list
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## */  make \1\t/'
+
+demo: install    ## watch chest X-rays travel to the node and back, with nothing at hand
+	$(BIN)/chexnode demo
+
+install: $(INSTALLED)   ## everything into .venv
+
+$(INSTALLED): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && $(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || \
+	  { echo "chexnode needs Python 3.11 or newer with its venv module: apt-get install -y python3 python3-venv"; exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --disable-pip-version-check --quiet --constraint constraints.txt $(PIP) torch
+	$(BIN)/python -m pip install --disable-pip-version-check --quiet --constraint constraints.txt $(PIP) --editable '.[dev,postgresql,training]'
+	@touch $@
+
+test: check      ## lint, types, walls, then every test; says which peers are missing
+	@$(BIN)/python tests/missing.py
+	$(BIN)/python -m pytest
+
+check: install   ## ruff, mypy --strict, import-linter
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+clean:           ## forget .venv and caches
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis build *.egg-info

@@ -1,0 +1,78 @@
+"""Wiring: one process a role; a room is imported only inside the role that runs it, so that receive never loads torch."""
+
+import contextlib
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+from dicom_node.config import Role, Settings, load_settings, require_routes
+from dicom_node.errors import NodeError
+
+#: seconds that a role may take to drain once it was asked to stop; then the process ends, whatever hangs
+DRAIN_DEADLINE = 20.0
+
+
+def _room(role: Role) -> Callable[[Settings, threading.Event], None]:
+    if role is Role.RECEIVE:
+        from dicom_node.receive.role import run
+    elif role is Role.ANALYSE:
+        from dicom_node.analyse.role import run
+    elif role is Role.CONCLUDE:
+        from dicom_node.conclude.role import run
+    else:
+        from dicom_node.deliver.role import run
+    return run
+
+
+def run_role(role: Role, settings_path: Path, *, supervised: bool = False) -> None:
+    """Run one role until SIGTERM or SIGINT or, where `supervised`, until the supervisor's pipe on stdin ends.
+
+    Raises ConfigurationError for settings that make no sense, SchemaMismatch for another version's ledger.
+    """
+    from dicom_node import logs
+
+    settings = load_settings(settings_path)
+    require_routes(settings)
+    logs.configure(settings.node, role)
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    if supervised:
+        threading.Thread(
+            target=_stop_at_end_of_pipe, args=(stop,), name="supervisor-pipe", daemon=True
+        ).start()
+    threading.Thread(target=_leave_after_deadline, args=(stop,), name="drain-deadline", daemon=True).start()
+    _room(role)(settings, stop)
+
+
+def _stop_at_end_of_pipe(stop: threading.Event) -> None:
+    """The supervisor holds the other end: when it dies, however it dies, the pipe ends and so do we."""
+    with contextlib.suppress(OSError):
+        while os.read(0, 64):
+            pass
+    stop.set()
+
+
+def _leave_after_deadline(stop: threading.Event) -> None:
+    """A stuck peer may hold a thread that no one can end: the process leaves all the same, state is in the ledger."""
+    stop.wait()
+    threading.Event().wait(DRAIN_DEADLINE)
+    os._exit(0)
+
+
+def main(arguments: list[str]) -> int:
+    """`python -m dicom_node.app ROLE CONFIG`: how the supervisor starts a role."""
+    role, settings_path = arguments
+    try:
+        run_role(Role(role), Path(settings_path), supervised=True)
+    except NodeError as error:
+        print(f"chexnode {role}: {error}", file=sys.stderr, flush=True)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,112 @@
+"""`chexnode serve`: brings the ledger forward, then keeps one exec'd process a role alive until told to stop."""
+
+import fcntl
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import structlog
+
+from dicom_node.app import DRAIN_DEADLINE
+from dicom_node.config import NodeSection, Role, load_settings, require_routes
+from dicom_node.errors import ConfigurationError
+
+log = structlog.get_logger()
+
+#: seconds before a role that died is started again: first, and at most (doubled each time that it dies young)
+RESTART_FIRST = 0.5
+RESTART_LONGEST = 30.0
+#: seconds after which a role counts as started well
+GROWN_UP = 60.0
+#: seconds that the supervisor waits for a role beyond the role's own deadline, before it kills it
+GRACE = 3.0
+
+
+class RoleKeeper(threading.Thread):
+    """Keeps one role's process alive; the process's stdin is a pipe whose other end only the supervisor holds."""
+
+    def __init__(self, role: Role, settings_path: Path, stop: threading.Event) -> None:
+        super().__init__(name=f"keeper-{role.value}")
+        self._role = role
+        self._command = [sys.executable, "-m", "dicom_node.app", role.value, str(settings_path)]
+        self._stopping = stop
+        self._process: subprocess.Popen[bytes] | None = None
+        self._starting = threading.Lock()
+
+    def run(self) -> None:
+        wait = RESTART_FIRST
+        while (process := self._start()) is not None:
+            started = time.monotonic()
+            code = process.wait()
+            if self._stopping.is_set():
+                return
+            wait = RESTART_FIRST if time.monotonic() - started > GROWN_UP else min(wait * 2, RESTART_LONGEST)
+            log.error("role died", role=self._role.value, code=code, restart_in_seconds=wait)
+            self._stopping.wait(wait)
+
+    def _start(self) -> subprocess.Popen[bytes] | None:
+        with self._starting:
+            if self._stopping.is_set():
+                return None
+            # a session of its own: a Ctrl-C on the terminal reaches the supervisor alone, which then drains the roles
+            self._process = subprocess.Popen(self._command, stdin=subprocess.PIPE, start_new_session=True)  # noqa: S603 - our own module
+        log.info("role started", role=self._role.value, pid=self._process.pid)
+        return self._process
+
+    def drain(self) -> None:
+        """Ask the process to finish what it holds; call once the stop event is set."""
+        with self._starting:
+            if self._process is not None and self._process.stdin is not None:
+                self._process.stdin.close()
+
+    def end(self, deadline: float) -> None:
+        """Wait for the process until `deadline` (monotonic seconds), then kill it."""
+        self.join(max(0.0, deadline - time.monotonic()))
+        if self.is_alive() and self._process is not None:
+            log.warning("role did not drain in time and is killed", role=self._role.value)
+            self._process.kill()
+            self.join()
+
+
+def serve(settings_path: Path) -> None:
+    """Run the node until SIGTERM or SIGINT. Raises ConfigurationError and SchemaMismatch before any role starts."""
+    from dicom_node import logs
+    from dicom_node.ledger import Ledger
+
+    settings = load_settings(settings_path)
+    require_routes(settings)
+    logs.configure(settings.node, "serve")
+    lock = _only_one(settings.node)
+    Ledger.migrate(Ledger.url(settings.node))
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    keepers = [RoleKeeper(role, settings_path.resolve(), stop) for role in Role]
+    for keeper in keepers:
+        keeper.start()
+    stop.wait()
+    log.info("stopping", deadline_seconds=DRAIN_DEADLINE)
+    for keeper in keepers:
+        keeper.drain()
+    deadline = time.monotonic() + DRAIN_DEADLINE + GRACE
+    for keeper in keepers:
+        keeper.end(deadline)
+    os.close(lock)
+
+
+def _only_one(node: NodeSection) -> int:
+    """Lock the node's folder; the lock ends with the process. Raises ConfigurationError when another holds it."""
+    node.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    descriptor = os.open(node.folder / "serve.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        os.close(descriptor)
+        raise ConfigurationError(
+            f"another `chexnode serve` runs on {node.folder} (node.folder): stop it, or give this one its own folder"
+        ) from error
+    return descriptor
