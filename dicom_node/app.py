@@ -1,4 +1,4 @@
-"""Wiring: one process a role; a room is imported only inside the role that runs it, so that receive never loads torch."""
+"""Wiring: one process a role; a room is imported only inside the role that runs it: receive never loads torch."""
 
 import contextlib
 import os
@@ -41,9 +41,7 @@ def run_role(role: Role, settings_path: Path, *, supervised: bool = False) -> No
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     if supervised:
-        threading.Thread(
-            target=_stop_at_end_of_pipe, args=(stop,), name="supervisor-pipe", daemon=True
-        ).start()
+        threading.Thread(target=_stop_at_end_of_pipe, args=(stop,), name="supervisor-pipe", daemon=True).start()
     threading.Thread(target=_leave_after_deadline, args=(stop,), name="drain-deadline", daemon=True).start()
     _room(role)(settings, stop)
 

@@ -66,7 +66,7 @@ class Manifest:
     digest: str
     #: SHA-256 of the weights file, 64 hex digits
     weights_sha256: str
-    #: algorithm family for DICOM's Algorithm Identification (CID 7162), e.g. ("123110", "DCM", "Artificial Intelligence")
+    #: algorithm family of CID 7162 as (value, scheme, meaning): ("123110", "DCM", "Artificial Intelligence")
     family: tuple[str, str, str]
     #: confidence from which a candidate is shown
     operating_point: float
