@@ -13,6 +13,7 @@ from pydantic_settings import (
 from dicom_node.domain import Mode, Profile
 from dicom_node.errors import ConfigurationError
 from dicom_node.sections import (
+    AETitle,
     AnalyseSection,
     ConcludeSection,
     DeliverSection,
@@ -27,6 +28,7 @@ from dicom_node.sections import (
 )
 
 __all__ = [
+    "AETitle",
     "AnalyseSection",
     "ConcludeSection",
     "DeliverSection",

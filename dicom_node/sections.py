@@ -1,0 +1,196 @@
+"""The sections of the configuration, one a room; `config.py` reads them and holds what spans them."""
+
+import ipaddress
+import re
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator, model_validator
+
+from dicom_node.domain import Mode, Profile
+
+#: PS3.5 6.2, VR AE: at most 16 characters of the default repertoire, no backslash, no control characters
+AETitle = Annotated[str, StringConstraints(strip_whitespace=True, pattern=r"^[ -\[\]-~]{1,16}$")]
+Port = Annotated[int, Field(ge=0, le=65535)]
+Seconds = Annotated[float, Field(ge=0)]
+Network = Annotated[str, StringConstraints(strip_whitespace=True)]
+
+
+class Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class NodeSection(Section):
+    #: the AE title that peers call, and that the node calls itself when it sends
+    ae_title: AETitle = "CHEXNODE"
+    #: where the spool, the embedded ledger, the run folder and the logs live
+    folder: Path = Path("chexnode-data")
+    #: SQLAlchemy URL of a PostgreSQL ledger; empty: SQLite in `folder`
+    ledger_url: str = ""
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+
+
+class ReceiveSection(Section):
+    #: the address to listen at; loopback until a site says otherwise
+    host: str = "127.0.0.1"
+    port: Port = 11112
+    #: associations at one time, and of one peer
+    max_associations: Annotated[int, Field(ge=1)] = 64
+    max_associations_per_peer: Annotated[int, Field(ge=1)] = 16
+    #: largest PDU that the node offers to take, bytes (PS3.8 D.1)
+    max_pdu: Annotated[int, Field(ge=16384, le=1048576)] = 131072
+    #: largest data set that is taken, bytes
+    max_object_size: Annotated[int, Field(ge=1 << 20)] = 1 << 30
+    #: seconds that a peer may take for its next bytes, for one message, for an idle association
+    io_timeout: Seconds = 15
+    message_timeout: Seconds = 300
+    idle_timeout: Seconds = 120
+    #: free bytes below which new associations are refused as transient
+    low_watermark: Annotated[int, Field(ge=0)] = 2 << 30
+
+
+class SelectSection(Section):
+    """Which images the node reads; judged by headers, before a pixel is touched."""
+
+    modalities: tuple[str, ...] = ("CR", "DX")
+    #: words of BodyPartExamined that mean a chest; an image that names another part is declined
+    body_parts: tuple[str, ...] = ("CHEST", "THORAX", "LUNG", "RIBS AND CHEST", "CHEST AP", "CHEST PA")
+    #: what to do with an image that names no body part anywhere: read it (the gate still looks) or decline it
+    unknown_body_part: Literal["read", "decline"] = "read"
+    #: calling AE titles whose images are never read
+    exclude_calling_ae_titles: tuple[str, ...] = ()
+    #: regular expressions; an image whose study, series or protocol description matches one is declined
+    exclude_descriptions: tuple[str, ...] = ()
+    #: years; the model was validated on adults
+    min_age: Annotated[int, Field(ge=0)] = 18
+    unknown_age: Literal["read", "decline"] = "read"
+    #: days between StudyDate and arrival beyond which an image is a prior that was routed along; 0: no limit
+    max_study_age: Annotated[int, Field(ge=0)] = 0
+
+    @field_validator("exclude_descriptions")
+    @classmethod
+    def _must_compile(cls, patterns: tuple[str, ...]) -> tuple[str, ...]:
+        for pattern in patterns:
+            try:
+                re.compile(pattern)
+            except re.error as error:
+                raise ValueError(f"{pattern!r} is not a regular expression: {error}") from error
+        return patterns
+
+
+class ModelSection(Section):
+    #: a folder with a manifest and its weights; empty: the model that ships with chexnode
+    folder: Path | None = None
+    device: Literal["auto", "cuda", "cpu"] = "auto"
+    #: confidence from which a finding is drawn; none: the manifest's operating point
+    threshold: Annotated[float, Field(gt=0, lt=1)] | None = None
+    #: most findings drawn on one image, the most confident first
+    most_findings: Annotated[int, Field(ge=1, le=50)] = 10
+
+
+class AnalyseSection(Section):
+    #: child processes that parse and decode
+    decoders: Annotated[int, Field(ge=1, le=64)] = 1
+    #: most images in one batch
+    batch_size: Annotated[int, Field(ge=1, le=256)] = 4
+    #: limits of one decode: seconds of the clock, seconds of CPU, bytes of address space
+    decode_timeout: Seconds = 60
+    decode_cpu_seconds: Annotated[int, Field(ge=1)] = 40
+    decode_memory: Annotated[int, Field(ge=256 << 20)] = 2 << 30
+    #: seconds that a worker may hold a job before another may take it
+    lease: Seconds = 120
+    #: times that a job is tried
+    attempts: Annotated[int, Field(ge=1)] = 4
+
+
+class ConcludeSection(Section):
+    #: seconds without a new image after which a study counts as complete
+    quiet_period: Seconds = 10
+    #: seconds after which a complete study is concluded although some of its jobs have not ended
+    conclude_after: Seconds = 600
+
+
+class DeliverSection(Section):
+    #: first wait after a failed attempt, and the longest; doubled each time, with jitter
+    retry_first: Annotated[float, Field(gt=0)] = 5
+    retry_longest: Annotated[float, Field(gt=0)] = 900
+    #: seconds for a connection, for a peer's next answer
+    connect_timeout: Seconds = 10
+    response_timeout: Seconds = 60
+    #: seconds after which `status` and `doctor` call a destination dead
+    dead_after: Seconds = 3600
+
+
+class RetentionSection(Section):
+    """When images and results are deleted; what is not delivered never is."""
+
+    #: days that a study's images and results stay after its last delivery ended
+    days: Annotated[float, Field(ge=0)] = 7
+    #: free bytes below which delivered studies go before their days are over, the longest ended first; 0: never
+    watermark: Annotated[int, Field(ge=0)] = 4 << 30
+    #: seconds between two looks
+    every: Annotated[float, Field(gt=0)] = 600
+
+
+class ResultsSection(Section):
+    """How result series are called and numbered."""
+
+    seg_description: str = "AI RESEARCH chexnode SEG"
+    sc_description: str = "AI RESEARCH chexnode overlay"
+    #: series numbers, high so that viewers sort the originals first
+    seg_series_number: Annotated[int, Field(ge=1, le=2147483647)] = 9901
+    sc_series_number: Annotated[int, Field(ge=1, le=2147483647)] = 9902
+
+    @field_validator("seg_description", "sc_description")
+    @classmethod
+    def _must_say_research(cls, description: str) -> str:
+        if not description.startswith("AI RESEARCH") or len(description) > 64:
+            raise ValueError("must begin with 'AI RESEARCH' and have at most 64 characters (VR LO)")
+        return description
+
+
+class PeerSection(Section):
+    """One AE that sends to the node, receives from it, or both."""
+
+    #: how the configuration, `status` and the logs call it
+    name: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{1,32}$")]
+    ae_title: AETitle
+    #: where it listens: needed of a destination
+    host: str = ""
+    port: Port = 104
+    #: it may send images to the node
+    sends: bool = False
+    #: addresses or networks it may call from; none: its `host`
+    allow_from: tuple[Network, ...] = ()
+    #: names of the destinations that get the results of what it sends
+    results_to: tuple[str, ...] = ()
+    #: none: it is no destination
+    mode: Mode | None = None
+    profile: Profile = Profile.STRICT
+
+    @field_validator("allow_from")
+    @classmethod
+    def _must_be_networks(cls, networks: tuple[str, ...]) -> tuple[str, ...]:
+        for network in networks:
+            ipaddress.ip_network(network, strict=False)
+        return networks
+
+    @model_validator(mode="after")
+    def _must_be_reachable(self) -> "PeerSection":
+        if self.mode is not None and not self.host:
+            raise ValueError(f"peer {self.name!r} is a destination (it has a mode) but has no host")
+        if self.sends and not self.results_to:
+            raise ValueError(f"peer {self.name!r} sends, but results_to names no destination")
+        if self.sends and not self.allow_from and not self.host:
+            raise ValueError(f"peer {self.name!r} sends: give allow_from (or host), the addresses it calls from")
+        return self
+
+
+class Role(StrEnum):
+    """What one process does."""
+
+    RECEIVE = "receive"
+    ANALYSE = "analyse"
+    CONCLUDE = "conclude"
+    DELIVER = "deliver"
