@@ -1,0 +1,94 @@
+"""The settings refuse nonsense at start and name the key."""
+
+from pathlib import Path
+
+import pytest
+
+from dicom_node.config import load_settings, require_routes
+from dicom_node.domain import Mode, Profile
+from dicom_node.errors import ConfigurationError
+
+ARCHIVE = """
+[[peers]]
+name = "archive"
+ae_title = "PACS"
+host = "127.0.0.1"
+port = 104
+mode = "hold"
+"""
+MODALITY = """
+[[peers]]
+name = "room1"
+ae_title = "DX1"
+allow_from = ["127.0.0.0/8"]
+sends = true
+results_to = ["archive"]
+"""
+
+
+@pytest.fixture
+def configuration(tmp_path: Path) -> Path:
+    return tmp_path / "chexnode.toml"
+
+
+def test_a_usable_file_says_who_gets_what(configuration: Path) -> None:
+    configuration.write_text(ARCHIVE + MODALITY)
+    settings = load_settings(configuration)
+    require_routes(settings)
+    assert [peer.name for peer in settings.route("DX1")] == ["archive"]
+    assert settings.route("PACS") == ()
+    assert settings.profiles == (Profile.STRICT,)
+    assert settings.destinations[0].mode is Mode.HOLD
+
+
+def test_a_destination_that_is_off_gets_nothing_encoded(configuration: Path) -> None:
+    configuration.write_text(ARCHIVE.replace('"hold"', '"off"') + MODALITY)
+    settings = load_settings(configuration)
+    assert settings.route("DX1") == ()
+    assert settings.profiles == ()
+
+
+@pytest.mark.parametrize(
+    ("text", "key"),
+    [
+        ('[node]\nae_title = "seventeen letters"', "node.ae_title"),
+        ('[node]\nae_title = "back\\\\slash"', "node.ae_title"),
+        ("[receive]\nport = 70000", "receive.port"),
+        ("[receive]\nporrt = 104", "receive.porrt"),
+        ('[select]\nexclude_descriptions = ["(unclosed"]', "select.exclude_descriptions"),
+        ('[results]\nseg_description = "findings"', "results.seg_description"),
+        ("[model]\nthreshold = 1.5", "model.threshold"),
+        (MODALITY, "room1.results_to"),
+        (ARCHIVE + ARCHIVE, "two peers"),
+        (ARCHIVE.replace('host = "127.0.0.1"\n', ""), "no host"),
+        (ARCHIVE + MODALITY.replace('results_to = ["archive"]\n', ""), "results_to names no destination"),
+        (ARCHIVE + MODALITY.replace('allow_from = ["127.0.0.0/8"]\n', ""), "allow_from"),
+        (ARCHIVE + MODALITY.replace("127.0.0.0/8", "somewhere"), "allow_from"),
+    ],
+)
+def test_nonsense_is_refused_naming_the_key(configuration: Path, text: str, key: str) -> None:
+    configuration.write_text(text)
+    with pytest.raises(ConfigurationError, match=key):
+        load_settings(configuration)
+
+
+def test_a_file_that_is_not_there_or_not_toml_is_said_to_be(configuration: Path) -> None:
+    with pytest.raises(ConfigurationError, match="chexnode init"):
+        load_settings(configuration)
+    configuration.write_text("[node")
+    with pytest.raises(ConfigurationError, match="not TOML"):
+        load_settings(configuration)
+
+
+def test_the_environment_wins_over_the_file(configuration: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    configuration.write_text("[receive]\nport = 11112\nmax_associations = 7\n" + ARCHIVE)
+    monkeypatch.setenv("CHEXNODE_RECEIVE__PORT", "11113")
+    settings = load_settings(configuration)
+    assert (settings.receive.port, settings.receive.max_associations) == (11113, 7)
+
+
+@pytest.mark.parametrize("text", [ARCHIVE, ""])
+def test_a_node_whose_results_would_go_nowhere_does_not_start(configuration: Path, text: str) -> None:
+    configuration.write_text(text)
+    with pytest.raises(ConfigurationError, match="add one under"):
+        require_routes(load_settings(configuration))

@@ -1,0 +1,20 @@
+"""The transition table is whole: every state has a row, every move leads to a state that has one."""
+
+from enum import StrEnum
+
+import pytest
+
+from dicom_node.domain import JOB_ENDED, TRANSITIONS, JobState
+
+
+@pytest.mark.parametrize("noun", TRANSITIONS)
+def test_every_state_has_a_row_and_stays_within_its_noun(noun: type[StrEnum]) -> None:
+    table = TRANSITIONS[noun]
+    assert set(table) == set(noun)
+    for targets in table.values():
+        assert all(type(target) is noun for target in targets)
+
+
+def test_a_job_that_ended_is_only_moved_by_an_operator() -> None:
+    for state in JOB_ENDED:
+        assert TRANSITIONS[JobState][state] <= {JobState.QUEUED}
