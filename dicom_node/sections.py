@@ -22,29 +22,38 @@ class Section(BaseModel):
 
 
 class NodeSection(Section):
+    """Who the node is and where its data live."""
+
     #: the AE title that peers call, and that the node calls itself when it sends
     ae_title: AETitle = "CHEXNODE"
     #: where the spool, the embedded ledger, the run folder and the logs live
     folder: Path = Path("chexnode-data")
     #: SQLAlchemy URL of a PostgreSQL ledger; empty: SQLite in `folder`
     ledger_url: str = ""
+    #: how much the log says; identifying values never stand in it
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 
 
 class ReceiveSection(Section):
+    """What the node takes, from whom, and how much of it at one time."""
+
     #: the address to listen at; loopback until a site says otherwise
     host: str = "127.0.0.1"
+    #: the TCP port to listen at
     port: Port = 11112
-    #: associations at one time, and of one peer
+    #: associations at one time
     max_associations: Annotated[int, Field(ge=1)] = 64
+    #: associations of one peer at one time
     max_associations_per_peer: Annotated[int, Field(ge=1)] = 16
     #: largest PDU that the node offers to take, bytes (PS3.8 D.1)
     max_pdu: Annotated[int, Field(ge=16384, le=1048576)] = 131072
     #: largest data set that is taken, bytes
     max_object_size: Annotated[int, Field(ge=1 << 20)] = 1 << 30
-    #: seconds that a peer may take for its next bytes, for one message, for an idle association
+    #: seconds that a peer may take for its next bytes
     io_timeout: Seconds = 15
+    #: seconds that one message may take as a whole
     message_timeout: Seconds = 300
+    #: seconds after which an idle association is ended
     idle_timeout: Seconds = 120
     #: free bytes below which new associations are refused as transient
     low_watermark: Annotated[int, Field(ge=0)] = 2 << 30
@@ -53,6 +62,7 @@ class ReceiveSection(Section):
 class SelectSection(Section):
     """Which images the node reads; judged by headers, before a pixel is touched."""
 
+    #: values of Modality that are read
     modalities: tuple[str, ...] = ("CR", "DX")
     #: words of BodyPartExamined that mean a chest; an image that names another part is declined
     body_parts: tuple[str, ...] = ("CHEST", "THORAX", "LUNG", "RIBS AND CHEST", "CHEST AP", "CHEST PA")
@@ -62,8 +72,9 @@ class SelectSection(Section):
     exclude_calling_ae_titles: tuple[str, ...] = ()
     #: regular expressions; an image whose study, series or protocol description matches one is declined
     exclude_descriptions: tuple[str, ...] = ()
-    #: years; the model was validated on adults
+    #: years below which a patient is not read: the model was validated on adults
     min_age: Annotated[int, Field(ge=0)] = 18
+    #: what to do with an image that says neither an age nor a birth date
     unknown_age: Literal["read", "decline"] = "read"
     #: days between StudyDate and arrival beyond which an image is a prior that was routed along; 0: no limit
     max_study_age: Annotated[int, Field(ge=0)] = 0
@@ -80,8 +91,11 @@ class SelectSection(Section):
 
 
 class ModelSection(Section):
+    """Which model reads, on what, and what of its findings is drawn."""
+
     #: a folder with a manifest and its weights; empty: the model that ships with chexnode
     folder: Path | None = None
+    #: where it runs; auto: a GPU when there is one
     device: Literal["auto", "cuda", "cpu"] = "auto"
     #: confidence from which a finding is drawn; none: the manifest's operating point
     threshold: Annotated[float, Field(gt=0, lt=1)] | None = None
@@ -90,13 +104,17 @@ class ModelSection(Section):
 
 
 class AnalyseSection(Section):
+    """How images are decoded and batched."""
+
     #: child processes that parse and decode
     decoders: Annotated[int, Field(ge=1, le=64)] = 1
     #: most images in one batch
     batch_size: Annotated[int, Field(ge=1, le=256)] = 4
-    #: limits of one decode: seconds of the clock, seconds of CPU, bytes of address space
+    #: seconds of the clock that one decode may take
     decode_timeout: Seconds = 60
+    #: seconds of CPU time that one decode may take
     decode_cpu_seconds: Annotated[int, Field(ge=1)] = 40
+    #: bytes of address space that a decoding child may have
     decode_memory: Annotated[int, Field(ge=256 << 20)] = 2 << 30
     #: seconds that a worker may hold a job before another may take it
     lease: Seconds = 120
@@ -105,6 +123,8 @@ class AnalyseSection(Section):
 
 
 class ConcludeSection(Section):
+    """When a study counts as complete."""
+
     #: seconds without a new image after which a study counts as complete
     quiet_period: Seconds = 10
     #: seconds after which a complete study is concluded although some of its jobs have not ended
@@ -112,11 +132,15 @@ class ConcludeSection(Section):
 
 
 class DeliverSection(Section):
-    #: first wait after a failed attempt, and the longest; doubled each time, with jitter
+    """How results are sent, and sent again."""
+
+    #: seconds to wait after the first failed attempt; doubled each time, with jitter
     retry_first: Annotated[float, Field(gt=0)] = 5
+    #: seconds that the wait between two attempts never exceeds
     retry_longest: Annotated[float, Field(gt=0)] = 900
-    #: seconds for a connection, for a peer's next answer
+    #: seconds for a connection
     connect_timeout: Seconds = 10
+    #: seconds for a peer's next answer
     response_timeout: Seconds = 60
     #: seconds after which `status` and `doctor` call a destination dead
     dead_after: Seconds = 3600
@@ -136,10 +160,13 @@ class RetentionSection(Section):
 class ResultsSection(Section):
     """How result series are called and numbered."""
 
+    #: SeriesDescription of segmentations; begins with AI RESEARCH
     seg_description: str = "AI RESEARCH chexnode SEG"
+    #: SeriesDescription of overlay pictures; begins with AI RESEARCH
     sc_description: str = "AI RESEARCH chexnode overlay"
-    #: series numbers, high so that viewers sort the originals first
+    #: SeriesNumber of segmentations, high so that viewers sort the originals first
     seg_series_number: Annotated[int, Field(ge=1, le=2147483647)] = 9901
+    #: SeriesNumber of overlay pictures
     sc_series_number: Annotated[int, Field(ge=1, le=2147483647)] = 9902
 
     @field_validator("seg_description", "sc_description")
@@ -155,9 +182,11 @@ class PeerSection(Section):
 
     #: how the configuration, `status` and the logs call it
     name: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{1,32}$")]
+    #: the AE title that it calls from and is called by
     ae_title: AETitle
     #: where it listens: needed of a destination
     host: str = ""
+    #: the port at which it listens
     port: Port = 104
     #: it may send images to the node
     sends: bool = False
@@ -165,8 +194,9 @@ class PeerSection(Section):
     allow_from: tuple[Network, ...] = ()
     #: names of the destinations that get the results of what it sends
     results_to: tuple[str, ...] = ()
-    #: none: it is no destination
+    #: what is done with results for it: send, hold (until `chexnode release`), off; none: it is no destination
     mode: Mode | None = None
+    #: which objects it gets: strict, ohif (geometry that OHIF needs), sc-only
     profile: Profile = Profile.STRICT
 
     @field_validator("allow_from")
