@@ -93,7 +93,7 @@ class SelectSection(Section):
 class ModelSection(Section):
     """Which model reads, on what, and what of its findings is drawn."""
 
-    #: a folder with a manifest and its weights; empty: the model that ships with chexnode
+    #: a folder with a manifest and its weights; none: the model that ships with chexnode
     folder: Path | None = None
     #: where it runs; auto: a GPU when there is one
     device: Literal["auto", "cuda", "cpu"] = "auto"
