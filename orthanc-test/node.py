@@ -1,0 +1,108 @@
+"""The node under test: the real command line in processes of its own, between start and kill."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from orthanc import free_port
+
+from tests.waiting import wait_for
+
+CONFIGURATION = """
+[node]
+ae_title = "CHEXNODE"
+folder = "{folder}/data"
+
+[receive]
+port = {port}
+
+[conclude]
+quiet_period = 1.0
+
+[deliver]
+retry_first = 0.5
+retry_longest = 2.0
+connect_timeout = 3
+
+[[peers]]
+name = "orthanc"
+ae_title = "ORTHANC"
+host = "127.0.0.1"
+port = {archive_port}
+sends = true
+results_to = ["orthanc"]
+mode = "send"
+profile = "ohif"
+"""
+
+
+class Node:
+    """`chexnode serve` on loopback; its folder outlives `stop`, `kill` and `start`."""
+
+    ae_title = "CHEXNODE"
+
+    def __init__(self, folder: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self.port = free_port()
+        self.configuration = folder / "chexnode.toml"
+        self._folder = folder
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def configure(self, archive_port: int) -> None:
+        """Write the configuration; the archive both sends to the node and receives from it."""
+        text = CONFIGURATION.format(folder=self._folder, port=self.port, archive_port=archive_port)
+        self.configuration.write_text(text)
+
+    def start(self) -> None:
+        """Start it and wait until it can be associated with."""
+        with (self._folder / "node.log").open("ab") as log:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "dicom_node.cli", "serve", "--config", str(self.configuration)],
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+        wait_for("the node to listen", self._listens, seconds=40)
+
+    def stop(self) -> None:
+        """End it as systemd would."""
+        if self._process is not None:
+            self._process.terminate()
+            self._process.wait(40)
+            self._process = None
+
+    def kill(self) -> None:
+        """SIGKILL for the supervisor and every role, at once, wherever they are."""
+        assert self._process is not None
+        for pid in [self._process.pid, *_children(self._process.pid)]:
+            os.kill(pid, signal.SIGKILL)
+        self._process.wait(10)
+        self._process = None
+
+    def status(self, *options: str) -> Any:
+        """What `chexnode status --json` says."""
+        command = [sys.executable, "-m", "dicom_node.cli", "status", "--config", str(self.configuration), "--json"]
+        done = subprocess.run([*command, *options], capture_output=True, text=True, check=True, timeout=60)
+        return json.loads(done.stdout)
+
+    def log(self) -> str:
+        return (self._folder / "node.log").read_text(errors="replace")
+
+    def _listens(self) -> bool:
+        import socket
+
+        with socket.socket() as probe:
+            return probe.connect_ex(("127.0.0.1", self.port)) == 0
+
+
+def _children(pid: int) -> list[int]:
+    """Process ids of all descendants, deepest last."""
+    found: list[int] = []
+    for task in Path(f"/proc/{pid}/task").iterdir():
+        for child in map(int, (task / "children").read_text().split()):
+            found += [child, *_children(child)]
+    return found
