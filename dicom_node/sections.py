@@ -62,12 +62,23 @@ class ReceiveSection(Section):
 class SelectSection(Section):
     """Which images the node reads; judged by headers, before a pixel is touched."""
 
+    #: SOP classes that are read: CR, DX, Secondary Capture and its multi-frame greyscale forms of one frame
+    sop_classes: tuple[str, ...] = (
+        "1.2.840.10008.5.1.4.1.1.1",
+        "1.2.840.10008.5.1.4.1.1.1.1",
+        "1.2.840.10008.5.1.4.1.1.1.1.1",
+        "1.2.840.10008.5.1.4.1.1.7",
+        "1.2.840.10008.5.1.4.1.1.7.2",
+        "1.2.840.10008.5.1.4.1.1.7.3",
+    )
     #: values of Modality that are read
     modalities: tuple[str, ...] = ("CR", "DX")
     #: words of BodyPartExamined that mean a chest; an image that names another part is declined
     body_parts: tuple[str, ...] = ("CHEST", "THORAX", "LUNG", "RIBS AND CHEST", "CHEST AP", "CHEST PA")
     #: what to do with an image that names no body part anywhere: read it (the gate still looks) or decline it
     unknown_body_part: Literal["read", "decline"] = "read"
+    #: what to do with an image that names no view; lateral and oblique views are always declined
+    unknown_view: Literal["read", "decline"] = "read"
     #: calling AE titles whose images are never read
     exclude_calling_ae_titles: tuple[str, ...] = ()
     #: regular expressions; an image whose study, series or protocol description matches one is declined
