@@ -6,7 +6,7 @@ that is done.
 """
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import torch
 from monai.networks.blocks import BaseEncoder
@@ -90,9 +90,7 @@ class EfficientNetLite0(nn.Module, BaseEncoder):  # type: ignore[misc]  # MONAI 
     Also registered as the backbone "efficientnet-lite0" of MONAI's FlexibleUNet.
     """
 
-    def __init__(
-        self, spatial_dims: int = 2, in_channels: int = 1, pretrained: bool = False, **_: Any
-    ) -> None:
+    def __init__(self, spatial_dims: int = 2, in_channels: int = 1, pretrained: bool = False, **_: Any) -> None:
         """`pretrained` is MONAI's word; weights enter through `load_imagenet`, never by a download."""
         super().__init__()
         if spatial_dims != 2 or pretrained:
@@ -159,7 +157,7 @@ def _imagenet_name(name: str, encoder: EfficientNetLite0) -> str:
         layer, leaf = rest
         return f"_conv_stem.{leaf}" if layer == "1" else f"_bn0.{leaf}"
     block, _, layer, leaf = rest
-    layers = encoder.blocks[int(block)].layers
+    layers = cast(nn.Sequential, encoder.blocks[int(block)].layers)
     convolutions = [i for i, part in enumerate(layers) if isinstance(part, nn.Conv2d)]
     norms = [i for i, part in enumerate(layers) if isinstance(part, nn.BatchNorm2d)]
     kinds = ("_expand_conv", "_depthwise_conv", "_project_conv")[3 - len(convolutions) :]

@@ -55,9 +55,7 @@ class LocalizationUNet(nn.Module):
         self.up = UpSample(
             2, WIDTH, WIDTH, mode="nontrainable", interp_mode="bilinear", align_corners=False, pre_conv=None
         )
-        self.decoder = nn.ModuleList(
-            nn.Sequential(_depthwise(WIDTH), _depthwise(WIDTH)) for _ in CHANNELS[2:]
-        )
+        self.decoder = nn.ModuleList(nn.Sequential(_depthwise(WIDTH), _depthwise(WIDTH)) for _ in CHANNELS[2:])
         self.neck = Convolution(2, WIDTH, WIDTH, kernel_size=3, bias=False, norm="batch", act="relu")
         self.mask, self.heat, self.quality = (nn.Conv2d(WIDTH, 1, 1) for _ in range(3))
         self.distances = nn.Conv2d(WIDTH, 4, 1)
@@ -75,6 +73,4 @@ class LocalizationUNet(nn.Module):
             y = block(self.up(y) + skip)
         y = self.neck(y)
         distances = torch.exp(self.distances(y).clamp(*_LOG_DISTANCE))
-        return Heads(
-            self.mask(y), self.heat(y), distances, self.quality(y), self.image(pooled)[:, 0], pooled
-        )
+        return Heads(self.mask(y), self.heat(y), distances, self.quality(y), self.image(pooled)[:, 0], pooled)
