@@ -75,13 +75,13 @@ class RoleKeeper(threading.Thread):
 def serve(settings_path: Path) -> None:
     """Run the node until SIGTERM or SIGINT. Raises ConfigurationError and SchemaMismatch before any role starts."""
     from dicom_node import logs
-    from dicom_node.ledger import Ledger
+    from dicom_node.ledger import Ledger, url_for
 
     settings = load_settings(settings_path)
     require_routes(settings)
     logs.configure(settings.node, "serve")
     lock = _only_one(settings.node)
-    Ledger.migrate(Ledger.url(settings.node))
+    Ledger.migrate(url_for(settings.node))
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
