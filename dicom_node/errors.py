@@ -10,6 +10,8 @@ NodeError
     ├── OutOfRoom          the disk is at its low watermark, or full
     ├── StorageFault       the disk answered EIO: nothing of that write may be trusted
     ├── PeerUnavailable    no connection, no association, no answer in time, or "out of resources"
+    ├── LedgerUnavailable  the database is locked for too long, or away
+    ├── DecoderUnavailable the child process that decodes does not start, or was killed from outside
     └── LostRace           another process moved the row first; the loser's work is discarded
 """
 
@@ -59,6 +61,14 @@ class StorageFault(Retryable):
 
 class PeerUnavailable(Retryable):
     """No connection, no association, no answer in time, or the peer is out of resources."""
+
+
+class LedgerUnavailable(Retryable):
+    """The database is locked for too long, or away."""
+
+
+class DecoderUnavailable(Retryable):
+    """The child process that decodes does not start, or was killed from outside."""
 
 
 class LostRace(Retryable):

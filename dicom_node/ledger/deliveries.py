@@ -1,0 +1,287 @@
+"""The outbox: one row a result and destination, each destination a queue of its own."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import ColumnElement, Connection, func, select, update
+
+from dicom_node.domain import DeliveryState
+from dicom_node.errors import LostRace
+from dicom_node.ledger.bell import Channel, request
+from dicom_node.ledger.move import move
+from dicom_node.ledger.rows import ResultRow, insert_new, result_row
+from dicom_node.ledger.schema import delivery, in_state, result
+
+#: states in which a person, or a newer result, may end a delivery
+ABANDONABLE = (DeliveryState.HELD, DeliveryState.PENDING, DeliveryState.FAILED)
+
+
+@dataclass(frozen=True, kw_only=True)
+class NewDelivery:
+    """A result that a conclusion sends somewhere."""
+
+    result_id: int
+    #: name of the peer
+    destination: str
+    #: wait for `release`
+    held: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClaimedDelivery:
+    """A delivery that is this process's until its lease ends."""
+
+    delivery_id: int
+    #: fences off whoever held it before
+    token: int
+    #: this one included
+    attempts: int
+    study_id: int
+    result: ResultRow
+
+
+def queue_deliveries(tx: Connection, wanted: Sequence[NewDelivery], *, study_id: int, now: float) -> None:
+    """Insert deliveries, those left out that exist already: nothing is sent twice by itself."""
+    for new in wanted:
+        insert_new(
+            tx,
+            delivery,
+            {
+                "result_id": new.result_id,
+                "study_id": study_id,
+                "destination": new.destination,
+                "state": (DeliveryState.HELD if new.held else DeliveryState.PENDING).value,
+                "not_before": now,
+                "created_at": now,
+            },
+            unless=("result_id", "destination"),
+        )
+    request(tx, Channel.DELIVERIES)
+
+
+def claim(
+    tx: Connection, *, destination: str, now: float, owner: str, lease: float, limit: int
+) -> list[ClaimedDelivery]:
+    """Up to `limit` due deliveries of one destination, the longest due first, this process's for `lease` s."""
+    due = (
+        select(delivery)
+        .where(
+            in_state(delivery.c.state, DeliveryState.PENDING),
+            delivery.c.destination == destination,
+            delivery.c.not_before <= now,
+        )
+        .order_by(delivery.c.not_before, delivery.c.id)
+        .limit(limit)
+        .with_for_update(skip_locked=True)
+    )
+    claimed = []
+    for row in tx.execute(due).mappings().all():
+        sent = tx.execute(select(result).where(result.c.id == row["result_id"])).mappings().one()
+        held = ClaimedDelivery(
+            delivery_id=row["id"],
+            token=row["token"] + 1,
+            attempts=row["attempts"] + 1,
+            study_id=row["study_id"],
+            result=result_row(sent),
+        )
+        if move(
+            tx,
+            DeliveryState,
+            held.delivery_id,
+            DeliveryState.SENDING,
+            expect=DeliveryState.PENDING,
+            now=now,
+            study_id=held.study_id,
+            token=held.token,
+            attempts=held.attempts,
+            owner=owner,
+            lease_until=now + lease,
+        ):
+            claimed.append(held)
+    return claimed
+
+
+def extend(tx: Connection, claim: ClaimedDelivery, *, now: float, lease: float) -> bool:
+    """Hold a delivery for `lease` seconds from now. False: it is no longer ours."""
+    extended = tx.execute(
+        update(delivery).where(delivery.c.id == claim.delivery_id, *_ours(claim)).values(lease_until=now + lease)
+    )
+    return extended.rowcount == 1
+
+
+def stored(tx: Connection, claim: ClaimedDelivery, now: float) -> None:
+    """The destination has it. Raises LostRace."""
+    _end(tx, claim, DeliveryState.STORED, now=now, ended_at=now, last_error="")
+
+
+def refused(tx: Connection, claim: ClaimedDelivery, now: float, error: str) -> None:
+    """The destination said no for good: a person must look. Raises LostRace."""
+    _end(tx, claim, DeliveryState.FAILED, now=now, reason=error, ended_at=now, last_error=error)
+
+
+def retry(tx: Connection, claim: ClaimedDelivery, *, now: float, not_before: float, error: str) -> None:
+    """It did not work out this time: again from `not_before` on. Raises LostRace."""
+    _end(tx, claim, DeliveryState.PENDING, now=now, reason=error, not_before=not_before, last_error=error)
+
+
+def reclaim_expired(tx: Connection, *, now: float) -> int:
+    """Put deliveries whose lease has ended back; how many."""
+    error = "the process that was sending it vanished"
+    expired = select(delivery).where(in_state(delivery.c.state, DeliveryState.SENDING), delivery.c.lease_until < now)
+    return sum(
+        move(
+            tx,
+            DeliveryState,
+            row["id"],
+            DeliveryState.PENDING,
+            expect=DeliveryState.SENDING,
+            now=now,
+            study_id=row["study_id"],
+            reason=error,
+            where=(delivery.c.token == row["token"], delivery.c.lease_until < now),
+            not_before=now,
+            lease_until=None,
+            last_error=error,
+        )
+        for row in tx.execute(expired).mappings().all()
+    )
+
+
+def release(
+    tx: Connection,
+    *,
+    now: float,
+    destination: str | None = None,
+    study: int | None = None,
+    ids: Sequence[int] | None = None,
+) -> int:
+    """HELD → PENDING for every delivery that meets all that is given; how many."""
+    chosen = _chosen(destination=destination, study=study, ids=ids)
+    return _each(tx, (DeliveryState.HELD,), chosen, DeliveryState.PENDING, now=now, reason="released", not_before=now)
+
+
+def abandon(
+    tx: Connection,
+    *,
+    now: float,
+    reason: str,
+    destination: str | None = None,
+    study: int | None = None,
+    ids: Sequence[int] | None = None,
+) -> int:
+    """End every delivery that is held, pending or failed and meets all that is given; how many."""
+    chosen = _chosen(destination=destination, study=study, ids=ids)
+    return _each(tx, ABANDONABLE, chosen, DeliveryState.ABANDONED, now=now, reason=reason, ended_at=now)
+
+
+def requeue(
+    tx: Connection,
+    *,
+    now: float,
+    destination: str | None = None,
+    study: int | None = None,
+    ids: Sequence[int] | None = None,
+) -> int:
+    """FAILED → PENDING, attempts counted anew, for every delivery that meets all that is given; how many."""
+    chosen = _chosen(destination=destination, study=study, ids=ids)
+    return _each(
+        tx,
+        (DeliveryState.FAILED,),
+        chosen,
+        DeliveryState.PENDING,
+        now=now,
+        reason="retried",
+        not_before=now,
+        attempts=0,
+        ended_at=None,
+    )
+
+
+def next_due(tx: Connection, destination: str) -> float | None:
+    """When the first pending delivery of a destination is due; None: nothing is pending."""
+    due: float | None = tx.execute(
+        select(func.min(delivery.c.not_before)).where(
+            in_state(delivery.c.state, DeliveryState.PENDING), delivery.c.destination == destination
+        )
+    ).scalar()
+    return due
+
+
+def next_expiry(tx: Connection) -> float | None:
+    """When the first lease ends; None: nothing is being sent."""
+    expiry: float | None = tx.execute(
+        select(func.min(delivery.c.lease_until)).where(in_state(delivery.c.state, DeliveryState.SENDING))
+    ).scalar()
+    return expiry
+
+
+def _ours(claim: ClaimedDelivery) -> tuple[ColumnElement[bool], ...]:
+    return (
+        in_state(delivery.c.state, DeliveryState.SENDING),
+        delivery.c.token == claim.token,
+    )
+
+
+def _end(
+    tx: Connection,
+    claim: ClaimedDelivery,
+    to: DeliveryState,
+    *,
+    now: float,
+    reason: str = "",
+    **columns: object,
+) -> None:
+    if not move(
+        tx,
+        DeliveryState,
+        claim.delivery_id,
+        to,
+        expect=DeliveryState.SENDING,
+        now=now,
+        study_id=claim.study_id,
+        reason=reason,
+        where=_ours(claim),
+        lease_until=None,
+        **columns,
+    ):
+        raise LostRace(f"delivery {claim.delivery_id} is no longer ours: its lease ended and another took it")
+
+
+def _chosen(*, destination: str | None, study: int | None, ids: Sequence[int] | None) -> list[ColumnElement[bool]]:
+    given: list[ColumnElement[bool]] = []
+    if destination is not None:
+        given.append(delivery.c.destination == destination)
+    if study is not None:
+        given.append(delivery.c.study_id == study)
+    if ids is not None:
+        given.append(delivery.c.id.in_(ids))
+    return given
+
+
+def _each(
+    tx: Connection,
+    states: Sequence[DeliveryState],
+    chosen: Sequence[ColumnElement[bool]],
+    to: DeliveryState,
+    *,
+    now: float,
+    reason: str,
+    **columns: float | None,
+) -> int:
+    moved = 0
+    for state in states:  # one query a state: each has its own partial index
+        query = select(delivery.c.id, delivery.c.study_id).where(in_state(delivery.c.state, state), *chosen)
+        for key, study_id in tx.execute(query.order_by(delivery.c.id)).all():
+            moved += move(
+                tx,
+                DeliveryState,
+                key,
+                to,
+                expect=state,
+                now=now,
+                study_id=study_id,
+                reason=reason,
+                where=(),
+                **columns,
+            )
+    return moved

@@ -1,0 +1,62 @@
+"""The identifying values: they stand in `study` alone, and instances carry a keyed digest of theirs."""
+
+import hashlib
+import hmac
+import secrets
+from dataclasses import dataclass
+
+from sqlalchemy import Connection, update
+
+from dicom_node.domain import Head
+from dicom_node.ledger.schema import study
+
+
+@dataclass(frozen=True, kw_only=True)
+class Identity:
+    """What says whose study it is."""
+
+    patient_id: str
+    issuer_of_patient_id: str
+    accession_number: str
+
+
+def identity_of(head: Head) -> Identity:
+    """The identifying values that an instance arrived with."""
+    return Identity(
+        patient_id=head.patient_id,
+        issuer_of_patient_id=head.issuer_of_patient_id,
+        accession_number=head.accession_number,
+    )
+
+
+def keyed(identity: Identity, key: str) -> str:
+    """Equal for equal values of one study; says nothing to whoever lacks the study's `key`."""
+    values = (identity.patient_id, identity.issuer_of_patient_id, identity.accession_number)
+    return hmac.new(key.encode(), "\\".join(values).encode(), hashlib.sha256).hexdigest()
+
+
+def first_known(tx: Connection, study_id: int, identity: Identity) -> str:
+    """Give a study its identifying values and a fresh key; the key."""
+    key = secrets.token_hex(16)
+    describe(tx, study_id, identity)
+    tx.execute(update(study).where(study.c.id == study_id).values(identity_key=key))
+    return key
+
+
+def describe(tx: Connection, study_id: int, identity: Identity) -> None:
+    """Set the identifying values of a study."""
+    tx.execute(
+        update(study)
+        .where(study.c.id == study_id)
+        .values(
+            patient_id=identity.patient_id,
+            issuer_of_patient_id=identity.issuer_of_patient_id,
+            accession_number=identity.accession_number,
+        )
+    )
+
+
+def forget(tx: Connection, study_id: int) -> None:
+    """Blank the identifying values of a study, and the key; for retention. What stays identifies nobody."""
+    describe(tx, study_id, Identity(patient_id="", issuer_of_patient_id="", accession_number=""))
+    tx.execute(update(study).where(study.c.id == study_id).values(identity_key=""))

@@ -1,0 +1,119 @@
+"""Encoded objects: frozen when first committed, superseded by others, purged down to a tombstone."""
+
+from collections.abc import Sequence
+
+from sqlalchemy import Connection, exists, select, true, update
+
+from dicom_node.domain import DeliveryState, ResultState
+from dicom_node.ledger import deliveries
+from dicom_node.ledger.move import move
+from dicom_node.ledger.rows import ResultRow, StoredResult, insert_new, result_row
+from dicom_node.ledger.schema import delivery, in_state, instance, job, result
+
+
+def of_study(tx: Connection, study_id: int) -> list[ResultRow]:
+    """The study's current result set: nothing superseded, nothing purged."""
+    rows = tx.execute(
+        select(result)
+        .where(
+            result.c.study_id == study_id,
+            result.c.is_current == true(),
+            in_state(result.c.state, ResultState.KEPT),
+        )
+        .order_by(result.c.id)
+    )
+    return [result_row(row) for row in rows.mappings()]
+
+
+def of_sop_instance(tx: Connection, sop_instance_uid: str) -> list[ResultRow]:
+    """The current results of one image, whichever of its versions they were made from; purged ones too."""
+    rows = tx.execute(
+        select(result)
+        .join(job, job.c.id == result.c.job_id)
+        .join(instance, instance.c.id == job.c.instance_id)
+        .where(instance.c.sop_instance_uid == sop_instance_uid, result.c.is_current == true())
+        .order_by(result.c.id)
+    )
+    return [result_row(row) for row in rows.mappings()]
+
+
+def is_ours(tx: Connection, sop_instance_uid: str) -> bool:
+    """This ledger made a result with this UID, purged or not."""
+    found = tx.execute(select(result.c.id).where(result.c.sop_instance_uid == sop_instance_uid))
+    return found.first() is not None
+
+
+def store(tx: Connection, results: Sequence[StoredResult], *, job_id: int, study_id: int, now: float) -> None:
+    """Insert the results of a job that is being finished.
+
+    A UID that stands in the ledger already keeps the bytes that were committed first (law 5); the new object
+    in the spool is then nobody's and is swept.
+    """
+    for stored in results:
+        insert_new(
+            tx,
+            result,
+            {
+                "sop_instance_uid": stored.sop_instance_uid,
+                "study_id": study_id,
+                "job_id": job_id,
+                "kind": stored.kind.value,
+                "profile": stored.profile.value,
+                "encoder_version": stored.encoder_version,
+                "sop_class_uid": stored.sop_class_uid,
+                "series_instance_uid": stored.series_instance_uid,
+                "transfer_syntax_uid": stored.transfer_syntax_uid,
+                "spool_key": stored.spool_key,
+                "digest": stored.digest,
+                "predecessor": stored.predecessor,
+                "is_current": True,
+                "state": ResultState.KEPT.value,
+                "created_at": now,
+            },
+            unless=("sop_instance_uid",),
+        )
+
+
+def retire(tx: Connection, sop_instance_uid: str, *, now: float) -> list[ResultRow]:
+    """An image's results are superseded: they leave the current set, and what has not been sent stays here."""
+    retired = of_sop_instance(tx, sop_instance_uid)
+    for row in retired:
+        tx.execute(update(result).where(result.c.id == row.result_id).values(is_current=False))
+        waiting = tx.execute(
+            select(delivery.c.id).where(
+                delivery.c.result_id == row.result_id,
+                delivery.c.state.in_([state.value for state in deliveries.ABANDONABLE]),
+            )
+        )
+        deliveries.abandon(tx, ids=list(waiting.scalars()), now=now, reason="superseded")
+    return retired
+
+
+def purge(tx: Connection, result_id: int, *, now: float) -> str | None:
+    """KEPT → PURGED; the spool key, whose object the caller removes once this is committed.
+
+    The row stays as a tombstone: its UID is known for ever. None, with nothing changed, while a delivery of it
+    is under way or when it is purged already.
+    """
+    under_way = exists().where(
+        delivery.c.result_id == result_id,
+        in_state(
+            delivery.c.state,
+            DeliveryState.HELD,
+            DeliveryState.PENDING,
+            DeliveryState.SENDING,
+            DeliveryState.FAILED,
+        ),
+    )
+    row = tx.execute(select(result).where(result.c.id == result_id)).mappings().one()
+    purged = move(
+        tx,
+        ResultState,
+        result_id,
+        ResultState.PURGED,
+        expect=ResultState.KEPT,
+        now=now,
+        study_id=row["study_id"],
+        where=(~under_way,),
+    )
+    return str(row["spool_key"]) if purged else None
