@@ -246,6 +246,19 @@ def insert_missing(tx: Connection, *, model: str, parameters: str, now: float) -
     return made
 
 
+def failed(tx: Connection, study_id: int | None = None) -> list[int]:
+    """Ids of the jobs whose attempts are spent, of one study if given; an operator may requeue() them."""
+    query = (
+        select(job.c.id)
+        .join(instance, instance.c.id == job.c.instance_id)
+        .where(in_state(job.c.state, JobState.FAILED), instance.c.state == InstanceState.RECEIVED.value)
+        .order_by(job.c.id)
+    )
+    if study_id is not None:
+        query = query.where(job.c.study_id == study_id)
+    return list(tx.execute(query).scalars())
+
+
 def next_due(tx: Connection) -> float | None:
     """When the first queued job is due; None: nothing is queued."""
     due: float | None = tx.execute(

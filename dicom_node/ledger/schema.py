@@ -216,11 +216,8 @@ result = Table(
     _to("study_id", "study.id"),
     _to("job_id", "job.id", nullable=True),
     _to("report_id", "report.id", nullable=True),
-    *(
-        _text(name)
-        for name in ("kind", "profile", "encoder_version", "sop_class_uid", "series_instance_uid")
-        + ("transfer_syntax_uid", "spool_key", "digest")
-    ),
+    *(_text(name) for name in ("kind", "profile", "encoder_version", "sop_class_uid", "series_instance_uid")),
+    *(_text(name) for name in ("transfer_syntax_uid", "spool_key", "digest")),
     # SOP Instance UID of the result that this one supersedes
     Column("predecessor", Text),
     # False once superseded: one current result set a study (law 11)

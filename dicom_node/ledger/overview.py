@@ -1,0 +1,223 @@
+"""What `status` prints: what, since when, for whom, what it waits for (law 9)."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import Column, Connection, FromClause, RowMapping, func, literal_column, select
+
+from dicom_node.domain import DeliveryState, InstanceState, JobState, Kind, Profile, StudyState
+from dicom_node.ledger import instances
+from dicom_node.ledger.rows import InstanceRow, JobRow, StudyRow, instance_row, job_row, study_row
+from dicom_node.ledger.schema import delivery, finding, in_state, instance, job, result, study
+
+
+@dataclass(frozen=True, kw_only=True)
+class JobView:
+    """A job and how much it found."""
+
+    job: JobRow
+    #: every finding down to the model's floor
+    findings: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class InstanceView:
+    """One version of an image, current or not, and what was done with it."""
+
+    instance: InstanceRow
+    jobs: tuple[JobView, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class DeliveryView:
+    """One result on its way to one destination."""
+
+    delivery_id: int
+    destination: str
+    kind: Kind
+    profile: Profile
+    sop_instance_uid: str
+    state: DeliveryState
+    #: when the delivery was decided on
+    created_at: float
+    #: when it ended, in whichever way
+    ended_at: float | None
+    attempts: int
+    #: when it is tried next, while pending
+    not_before: float
+    last_error: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class StudyView:
+    """A study and all that belongs to it."""
+
+    study: StudyRow
+    instances: tuple[InstanceView, ...]
+    deliveries: tuple[DeliveryView, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class DestinationView:
+    """What waits for one destination, and how it has been of late."""
+
+    destination: str
+    #: pending, or being sent at this moment
+    pending: int
+    held: int
+    failed: int
+    #: when the delivery that has waited longest was decided on; None: nothing is pending
+    oldest: float | None
+    #: when it last took a result; None: never
+    last_success: float | None
+    #: of the pending delivery that was tried last; empty: nothing failed
+    last_error: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Queues:
+    """How much is under way."""
+
+    open_studies: int
+    complete_studies: int
+    queued_jobs: int
+    running_jobs: int
+    failed_jobs: int
+    quarantined_instances: int
+
+
+def studies(
+    tx: Connection, *, accession: str | None = None, study_uid: str | None = None, limit: int = 20
+) -> list[StudyView]:
+    """The studies that arrived last, at most `limit`, by accession number or Study Instance UID if given."""
+    query = select(study).order_by(study.c.last_arrival.desc(), study.c.id.desc()).limit(limit)
+    if accession:
+        # the second condition is the partial index's
+        query = query.where(study.c.accession_number == accession, study.c.accession_number != literal_column("''"))
+    if study_uid:
+        query = query.where(study.c.study_instance_uid == study_uid)
+    found = [study_row(row) for row in tx.execute(query).mappings()]
+    ids = [row.study_id for row in found]
+    of_instance = _instances(tx, ids)
+    of_study = _deliveries(tx, ids)
+    return [
+        StudyView(
+            study=row,
+            instances=tuple(of_instance[row.study_id]),
+            deliveries=tuple(of_study[row.study_id]),
+        )
+        for row in found
+    ]
+
+
+def destinations(tx: Connection, names: Iterable[str] = ()) -> list[DestinationView]:
+    """Every destination of the configuration (`names`) and every other that something still waits for."""
+    unfinished = (DeliveryState.PENDING, DeliveryState.HELD, DeliveryState.FAILED)
+    known = set(names)
+    for state in unfinished:
+        known.update(
+            tx.execute(select(delivery.c.destination).distinct().where(in_state(delivery.c.state, state))).scalars()
+        )
+    return [_destination(tx, name) for name in sorted(known)]
+
+
+def quarantined(tx: Connection) -> list[InstanceRow]:
+    """Instances that a person must decide about, the oldest first."""
+    rows = tx.execute(
+        instances.SELECT.where(in_state(instance.c.state, InstanceState.QUARANTINED)).order_by(instance.c.id)
+    )
+    return [instance_row(row) for row in rows.mappings()]
+
+
+def queues(tx: Connection) -> Queues:
+    """Counts of what is under way; what has ended costs nothing here."""
+    return Queues(
+        open_studies=_count(tx, study.c.state, StudyState.OPEN),
+        complete_studies=_count(tx, study.c.state, StudyState.COMPLETE),
+        queued_jobs=_count(tx, job.c.state, JobState.QUEUED),
+        running_jobs=_count(tx, job.c.state, JobState.RUNNING),
+        failed_jobs=_count(tx, job.c.state, JobState.FAILED),
+        quarantined_instances=_count(tx, instance.c.state, InstanceState.QUARANTINED),
+    )
+
+
+def _count(
+    tx: Connection,
+    column: Column[str],
+    state: StudyState | JobState | InstanceState | DeliveryState,
+    destination: str | None = None,
+) -> int:
+    table: FromClause = column.table
+    query = select(func.count()).select_from(table).where(in_state(column, state))
+    if destination is not None:
+        query = query.where(table.c.destination == destination)
+    return tx.execute(query).scalar_one()
+
+
+def _instances(tx: Connection, study_ids: Sequence[int]) -> dict[int, list[InstanceView]]:
+    jobs: dict[int, list[JobView]] = defaultdict(list)
+    found = select(func.count()).where(finding.c.job_id == job.c.id).scalar_subquery().label("findings")
+    for row in tx.execute(select(job, found).where(job.c.study_id.in_(study_ids)).order_by(job.c.id)).mappings():
+        jobs[row["instance_id"]].append(JobView(job=job_row(row), findings=row["findings"]))
+    views: dict[int, list[InstanceView]] = defaultdict(list)
+    for row in tx.execute(
+        instances.SELECT.where(instance.c.study_id.in_(study_ids)).order_by(instance.c.id)
+    ).mappings():
+        shown = instance_row(row)
+        views[shown.study_id].append(InstanceView(instance=shown, jobs=tuple(jobs[shown.instance_id])))
+    return views
+
+
+def _deliveries(tx: Connection, study_ids: Sequence[int]) -> dict[int, list[DeliveryView]]:
+    views: dict[int, list[DeliveryView]] = defaultdict(list)
+    rows = tx.execute(
+        select(delivery, result.c.kind, result.c.profile, result.c.sop_instance_uid)
+        .join(result, result.c.id == delivery.c.result_id)
+        .where(delivery.c.study_id.in_(study_ids))
+        .order_by(delivery.c.id)
+    )
+    for row in rows.mappings():
+        views[row["study_id"]].append(_delivery(row))
+    return views
+
+
+def _delivery(row: RowMapping) -> DeliveryView:
+    return DeliveryView(
+        delivery_id=row["id"],
+        destination=row["destination"],
+        kind=Kind(row["kind"]),
+        profile=Profile(row["profile"]),
+        sop_instance_uid=row["sop_instance_uid"],
+        state=DeliveryState(row["state"]),
+        created_at=row["created_at"],
+        ended_at=row["ended_at"],
+        attempts=row["attempts"],
+        not_before=row["not_before"],
+        last_error=row["last_error"],
+    )
+
+
+def _destination(tx: Connection, name: str) -> DestinationView:
+    here = delivery.c.destination == name
+    pending = in_state(delivery.c.state, DeliveryState.PENDING)
+    oldest = tx.execute(select(func.min(delivery.c.created_at)).where(pending, here)).scalar()
+    last_success = tx.execute(
+        select(func.max(delivery.c.ended_at)).where(in_state(delivery.c.state, DeliveryState.STORED), here)
+    ).scalar()
+    last_error = tx.execute(
+        select(delivery.c.last_error)
+        .where(pending, here, delivery.c.last_error != "")
+        .order_by(delivery.c.not_before.desc())
+        .limit(1)
+    ).scalar()
+    return DestinationView(
+        destination=name,
+        pending=_count(tx, delivery.c.state, DeliveryState.PENDING, name)
+        + _count(tx, delivery.c.state, DeliveryState.SENDING, name),
+        held=_count(tx, delivery.c.state, DeliveryState.HELD, name),
+        failed=_count(tx, delivery.c.state, DeliveryState.FAILED, name),
+        oldest=oldest,
+        last_success=last_success,
+        last_error=last_error or "",
+    )
