@@ -1,0 +1,162 @@
+"""A file to a header, and to a film: what the child does with strangers' bytes. numpy and pydicom only."""
+
+import hashlib
+from dataclasses import dataclass
+from io import BufferedReader
+from pathlib import Path
+from typing import BinaryIO, cast
+
+import numpy as np
+from pydicom import dcmread
+from pydicom.dataelem import RawDataElement
+from pydicom.dataset import Dataset, FileDataset
+from pydicom.filereader import read_dataset
+from pydicom.uid import DeflatedExplicitVRLittleEndian
+
+from dicom_node.analyse.headers import text, values
+from dicom_node.domain import Reason
+from dicom_node.encode.elements import MALFORMED
+from dicom_node.errors import Unreadable
+from model.contract import Film, FilmError
+from model.film import film_from
+
+#: a read of more octets than this is checked against what the file still has, before memory is asked for
+_LARGE = 1 << 16
+_UNDEFINED = 0xFFFFFFFF
+#: the codes of FilmError are those of Reason
+_REASONS = {reason.value: reason for reason in Reason}
+
+
+class Source:
+    """A file that never allocates what a lying length claims: a read ends where the file ends."""
+
+    def __init__(self, file: BufferedReader) -> None:
+        self._file = file
+        self.size = file.seek(0, 2)
+        file.seek(0)
+
+    def read(self, size: int = -1, /) -> bytes:
+        if size > _LARGE:
+            size = max(0, min(size, self.size - self._file.tell()))
+        return self._file.read(size)
+
+    def seek(self, offset: int, whence: int = 0, /) -> int:
+        return self._file.seek(offset, whence)
+
+    def tell(self) -> int:
+        return self._file.tell()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Parsed:
+    """A header, and where the pixels begin."""
+
+    header: FileDataset
+    source: Source
+    #: False: the file ended before any Pixel Data
+    has_pixels: bool
+
+
+def parse_header(file: BufferedReader) -> Parsed:
+    """Read `file` (PS3.10, or a bare data set without preamble) as far as Pixel Data. Raises Unreadable."""
+    source = Source(file)
+    whole = _is_part10(source)
+    try:
+        _refuse_deflated(source, start=132 if whole else 0)
+        source.seek(0)
+        header = dcmread(source, stop_before_pixels=True, force=True)
+    except RecursionError as error:
+        raise Unreadable(Reason.DECODE_LIMIT, "its sequences are nested too deeply") from error
+    except MALFORMED as error:
+        raise Unreadable(Reason.NOT_DICOM, f"it cannot be parsed ({type(error).__name__})") from error
+    if not whole and not (text(header, "SOPClassUID") or (text(header, "Modality") and "Rows" in header)):
+        raise Unreadable(Reason.NOT_DICOM, "it has no DICOM preamble, and what it holds is no data set")
+    _refuse_truncated(header)
+    return Parsed(header=header, source=source, has_pixels=source.tell() < source.size)
+
+
+def read_film(parsed: Parsed) -> Film:
+    """The film of a parsed file, its pixels decoded. Raises Unreadable."""
+    if not parsed.has_pixels:
+        raise Unreadable(Reason.NO_PIXELS, "the data set has no Pixel Data")
+    header = parsed.header
+    implicit, little = header.original_encoding
+    try:
+        rest = _read(parsed.source, implicit=bool(implicit), little=little is not False)
+    except MALFORMED as error:
+        raise Unreadable(Reason.DECODE_FAILED, f"its Pixel Data cannot be parsed ({type(error).__name__})") from error
+    _refuse_truncated(rest)
+    if not any(keyword in rest for keyword in ("PixelData", "FloatPixelData", "DoubleFloatPixelData")):
+        raise Unreadable(Reason.TRUNCATED, "the file ends within its Pixel Data")
+    header.update(rest)
+    try:
+        return film_from(header)
+    except FilmError as error:
+        raise Unreadable(_REASONS.get(error.code, Reason.DECODE_FAILED), str(error)) from error
+
+
+def picture_digest(film: Film) -> str:
+    """SHA-256 of what is displayed, 64 hex digits: size, pixels, and where there is no picture.
+
+    The decoded pixels and every attribute that changes their display went into the film, so it is the same for the
+    same picture in another lossless transfer syntax or with another patient's name.
+    """
+    digest = hashlib.sha256(f"{film.pixels.shape[0]}x{film.pixels.shape[1]}".encode())
+    digest.update(np.ascontiguousarray(film.pixels, dtype="<u2").data)
+    digest.update(b"" if film.valid is None else np.packbits(film.valid).data)
+    return digest.hexdigest()
+
+
+def spacing_mm(header: Dataset) -> tuple[float, float] | None:
+    """Distance of rows and distance of columns in mm, or None where the header does not say it believably.
+
+    Pixel Spacing, where a calibration put it (PS3.3 10.7.1.1); else Imager Pixel Spacing, measured at the detector:
+    a lesion lies before it, so lengths are overstated by the magnification, some 5 to 20 % (10.7.1.3), and areas by
+    its square; else Nominal Scanned Pixel Spacing of a digitised film. [0, 0] and other nonsense say nothing.
+    """
+    for keyword in ("PixelSpacing", "ImagerPixelSpacing", "NominalScannedPixelSpacing"):
+        try:
+            rows, columns = (float(value) for value in values(header, keyword))
+        except ValueError:
+            continue
+        if 0.01 <= rows <= 10 and 0.01 <= columns <= 10:
+            return rows, columns
+    return None
+
+
+def open_file(path: Path) -> BufferedReader:
+    """Open `path` for reading. Raises Unreadable where it is no file that can be read."""
+    try:
+        return path.open("rb")
+    except OSError as error:
+        raise Unreadable(Reason.NOT_DICOM, f"it cannot be opened ({error.strerror})") from error
+
+
+def _is_part10(source: Source) -> bool:
+    source.seek(128)
+    return source.read(4) == b"DICM"
+
+
+def _refuse_deflated(source: Source, *, start: int) -> None:
+    """Before pydicom reads on: it would inflate all of it, and one MB can hold a thousand."""
+    source.seek(start)
+    meta = _read(source, implicit=False, little=True, only_group=2)
+    if text(meta, "TransferSyntaxUID") == DeflatedExplicitVRLittleEndian:
+        raise Unreadable(Reason.UNSUPPORTED_TRANSFER_SYNTAX, "Deflated Explicit VR Little Endian is never taken")
+
+
+def _read(source: Source, *, implicit: bool, little: bool, only_group: int | None = None) -> Dataset:
+    """The elements from here on, or as far as a group goes."""
+    stop = None if only_group is None else lambda tag, _vr, _length: tag >> 16 != only_group
+    return read_dataset(cast(BinaryIO, source), implicit, little, stop_when=stop)
+
+
+def _refuse_truncated(dataset: Dataset) -> None:
+    """pydicom takes what is there of a value that claims more; only the last one of a file can be short."""
+    for element in dataset.values():
+        if isinstance(element, RawDataElement) and element.length not in (0, _UNDEFINED):
+            held = len(element.value or b"")
+            if held < element.length:
+                raise Unreadable(
+                    Reason.TRUNCATED, f"{element.tag} claims {element.length} octets, the file holds {held} of them"
+                )
