@@ -1,0 +1,81 @@
+"""From findings to one result: the table kind -> builder."""
+
+import warnings
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from pydicom.dataset import Dataset
+from pydicom.uid import ExplicitVRLittleEndian
+
+from dicom_node.domain import EncodedResult, Finding, Kind, Profile
+from dicom_node.encode.context import EncodeContext
+from dicom_node.encode.identity import read_text
+from dicom_node.encode.marks import ENCODER_VERSION
+from dicom_node.encode.part10 import part10
+from dicom_node.encode.sc import build_sc
+from dicom_node.encode.seg import build_seg
+
+
+class Builder(Protocol):
+    """One kind's own part of `build`."""
+
+    def __call__(
+        self,
+        profile: Profile,
+        *,
+        header: Dataset,
+        film_pixels: NDArray[np.uint16],
+        film_valid: NDArray[np.bool_] | None,
+        findings: Sequence[Finding],
+        context: EncodeContext,
+    ) -> Dataset: ...
+
+
+BUILDERS: Mapping[Kind, Builder] = {Kind.SEG: build_seg, Kind.SC: build_sc}
+
+
+def build(
+    kind: Kind,
+    profile: Profile,
+    *,
+    header: Dataset,
+    film_pixels: NDArray[np.uint16],
+    film_valid: NDArray[np.bool_] | None,
+    findings: Sequence[Finding],
+    context: EncodeContext,
+) -> EncodedResult:
+    """One object of one image, complete. The same arguments give the same bytes, on every day and host.
+
+    `header` holds the source's HEADER_KEYWORDS (more does no harm); it is not changed. `film_pixels` is
+    (rows, columns) of the source, 0 = black as displayed; `film_valid` False where there is no picture; `findings`
+    are those to show (see `findings.shown`), in the order of their numbers. A value of the header that breaks its
+    VR is carried as it is; one that cannot be written is left out and named in Image Comments. Raises ValueError
+    for a header without study or SOP instance, for a mask outside the film, for a SEG of nothing.
+    """
+    for keyword in ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID", "SOPClassUID"):
+        if not read_text(header, keyword):
+            raise ValueError(f"the source's header has no {keyword}: a result would belong to no image")
+    with warnings.catch_warnings():
+        # pydicom warns of each malformed UID that a reference repeats on purpose
+        warnings.filterwarnings("ignore", message="Invalid value for VR|The value length")
+        result = BUILDERS[kind](
+            profile,
+            header=header,
+            film_pixels=film_pixels,
+            film_valid=film_valid,
+            findings=findings,
+            context=context,
+        )
+        data = part10(result)
+    return EncodedResult(
+        kind=kind,
+        profile=profile,
+        sop_class_uid=str(result.SOPClassUID),
+        sop_instance_uid=str(result.SOPInstanceUID),
+        series_instance_uid=str(result.SeriesInstanceUID),
+        transfer_syntax_uid=str(ExplicitVRLittleEndian),
+        encoder_version=ENCODER_VERSION,
+        data=data,
+    )

@@ -1,0 +1,101 @@
+"""The picture of a result: the film as a radiologist sees it, outlines with numbers, a footer below the anatomy."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from dicom_node.domain import Finding
+from dicom_node.encode.context import EncodeContext
+from dicom_node.encode.equipment import ascii_text
+from dicom_node.encode.lettering import draw_labels, footer
+from dicom_node.encode.outline import Outline, Pen, outline
+
+#: the long side of a picture, pixels: small films are enlarged so that the footer can be read
+_SHORTEST, _LONGEST = 1024, 2048
+#: the height of letters and the width of lines as shares of the long side
+_LETTERS, _LINES = 1 / 76, 1 / 900
+
+
+def footer_lines(context: EncodeContext, *, marks: int) -> tuple[str, ...]:
+    """What stands below the film; no word of it is about the patient."""
+    if marks == 0:
+        count = "no abnormal region marked"
+    else:
+        count = f"{marks} abnormal region{'s' if marks > 1 else ''} marked, number and confidence beside each"
+    if context.not_shown:
+        count += f"; {context.not_shown} less confident not shown"
+    model = ascii_text(f"{context.algorithm_name} {context.algorithm_version}")
+    return (
+        "RESEARCH USE ONLY - not for diagnosis",
+        f"chexnode {ascii_text(context.software_version)}, model {model} ({context.model_digest[:8]}), "
+        f"threshold {context.threshold:.3g}",
+        count,
+    )
+
+
+def render_overlay(
+    film_pixels: NDArray[np.uint16],
+    findings: Sequence[Finding],
+    footer_lines: Sequence[str],
+    *,
+    film_valid: NDArray[np.bool_] | None = None,
+    pixel_aspect: float = 1.0,
+) -> NDArray[np.uint8]:
+    """(rows, columns) uint8, 0 = black, square pixels, long side at most 2,048 with the footer.
+
+    `film_pixels` (rows, columns), 0 = black as displayed; `film_valid` False where it shows no anatomy;
+    `pixel_aspect` is a pixel's height over its width. Nothing is flipped, cropped or turned.
+    """
+    rows, columns = film_pixels.shape
+    long_side = int(np.clip(max(rows * pixel_aspect, columns), _SHORTEST, _LONGEST))
+    letters = round(long_side * _LETTERS)
+    size, strip = _layout((rows * pixel_aspect, columns), footer_lines, long_side=long_side, letters=letters)
+    shown = _displayed(film_pixels, film_valid, size)
+    pen = Pen(width=max(1.3, long_side * _LINES), gap=max(1.0, long_side * _LINES * 0.8))
+    scale = (size[0] / rows, size[1] / columns)
+    outlines = [outline(finding, scale=scale, size=size, pen=pen) for finding in findings]
+    picture = Image.fromarray(_drawn(shown, outlines))
+    labels = [f"{number}  {finding.confidence:.2f}" for number, finding in enumerate(findings, start=1)]
+    draw_labels(picture, labels, outlines, size=letters)
+    # a film narrower than its footer stands in the middle of black
+    whole = Image.new("L", (strip.width, size[0] + strip.height), 0)
+    whole.paste(picture, ((strip.width - size[1]) // 2, 0))
+    whole.paste(strip, (0, size[0]))
+    return np.asarray(whole, np.uint8)
+
+
+def _layout(
+    film: tuple[float, float], lines: Sequence[str], *, long_side: int, letters: int
+) -> tuple[tuple[int, int], Image.Image]:
+    """Rows and columns of the film in the picture, and the footer; together no longer than `long_side`."""
+    height = float(long_side)
+    while True:
+        scale = min(height / film[0], long_side / film[1])
+        size = (max(1, int(film[0] * scale)), max(1, int(film[1] * scale)))
+        strip = footer(lines, columns=max(size[1], 30 * letters), size=letters)
+        if size[0] + strip.height <= long_side:
+            return size, strip
+        height = min(height - 1, long_side - strip.height)
+
+
+def _displayed(
+    film_pixels: NDArray[np.uint16], film_valid: NDArray[np.bool_] | None, size: tuple[int, int]
+) -> NDArray[np.uint8]:
+    """The film in 8 bits at `size` (rows, columns), averaged where it is reduced."""
+    eight = (film_pixels >> 8).astype(np.uint8)
+    if film_valid is not None:
+        eight[~film_valid] = 0
+    reduced = Image.fromarray(eight).resize((size[1], size[0]), Image.Resampling.BICUBIC)
+    return np.asarray(reduced, np.uint8)
+
+
+def _drawn(shown: NDArray[np.uint8], outlines: Sequence[Outline]) -> NDArray[np.uint8]:
+    """All dark lines first, so that none lies on another's light one."""
+    canvas = shown.astype(np.float32)
+    for one in outlines:
+        canvas[one.window] *= 1 - one.dark
+    for one in outlines:
+        canvas[one.window] += (255 - canvas[one.window]) * one.light
+    return np.rint(canvas).astype(np.uint8)

@@ -1,0 +1,139 @@
+"""The Segmentation (PS3.3 A.51): BINARY, one frame, one segment, pixel for pixel on the source."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from highdicom import AlgorithmIdentificationSequence
+from highdicom.color import CIELabColor
+from highdicom.seg import (
+    SegmentAlgorithmTypeValues,
+    Segmentation,
+    SegmentationTypeValues,
+    SegmentDescription,
+)
+from numpy.typing import NDArray
+from pydicom.dataset import Dataset
+from pydicom.sr.codedict import codes
+from pydicom.sr.coding import Code
+from pydicom.uid import ComputedRadiographyImageStorage
+
+from dicom_node.domain import Finding, Kind, Profile
+from dicom_node.encode.context import EncodeContext
+from dicom_node.encode.equipment import ascii_text, software_versions
+from dicom_node.encode.findings import united_mask
+from dicom_node.encode.finish import date_and_time, finish
+from dicom_node.encode.identity import read_text
+from dicom_node.encode.marks import MANUFACTURER, MODEL_NAME
+from dicom_node.encode.profiles import PROFILES
+from dicom_node.encode.sources import derivation_image, pixel_spacing, result_instance_number
+from dicom_node.encode.times import result_times
+from dicom_node.encode.uids import frame_of_reference_uid, image_uid
+
+#: an orange that stands out from grey and from the usual red, green and blue of other marks; CIELab L*, a*, b*
+_COLOUR = (72.0, 38.0, 74.0)
+
+
+def build_seg(
+    profile: Profile,
+    *,
+    header: Dataset,
+    film_pixels: NDArray[np.uint16],
+    film_valid: NDArray[np.bool_] | None,
+    findings: Sequence[Finding],
+    context: EncodeContext,
+) -> Dataset:
+    """One segment 'Abnormality', the masks of `findings` united. Raises ValueError where they cover nothing."""
+    del film_valid
+    rows, columns = film_pixels.shape
+    mask = united_mask(findings, (rows, columns))
+    if not mask.any():
+        raise ValueError("a SEG without a single pixel says nothing: ask kinds_for what to build")
+    times = result_times(header, context.content_time)
+
+    def uid(role: str) -> str:
+        return image_uid(role, kind=Kind.SEG, profile=profile, context=context)
+
+    result: Dataset = Segmentation(
+        source_images=[_stand_in(header, profile, rows=rows, columns=columns)],
+        pixel_array=mask,
+        segmentation_type=SegmentationTypeValues.BINARY,
+        segment_descriptions=[_segment(context, tracking_uid=uid("tracking"))],
+        series_instance_uid=uid("series"),
+        series_number=context.seg_series_number,
+        sop_instance_uid=uid("instance"),
+        instance_number=result_instance_number(header),
+        manufacturer=MANUFACTURER,
+        manufacturer_model_name=MODEL_NAME,
+        software_versions=software_versions(context)[0],
+        device_serial_number=context.model_digest,
+        content_label="ABNORMALITY",
+        content_description="Regions that look abnormal to an algorithm; research use only",
+        series_description=ascii_text(context.seg_description),
+    )
+    result["PixelData"].VR = "OB"
+    finish(result, header, context, times)
+    # one image, one series: the series begins with it
+    result.SeriesDate, result.SeriesTime = date_and_time(times.content)
+    result.PerFrameFunctionalGroupsSequence[0].DerivationImageSequence = [derivation_image(header)]
+    organization = uid("dimension organization")
+    result.DimensionOrganizationSequence[0].DimensionOrganizationUID = organization
+    for index in result.DimensionIndexSequence:
+        index.DimensionOrganizationUID = organization
+    return result
+
+
+def _stand_in(header: Dataset, profile: Profile, *, rows: int, columns: int) -> Dataset:
+    """What highdicom is shown instead of the source: its size, and geometry only where the profile invents it.
+
+    highdicom trips on absent type 2 attributes and on values that break their VR; identity and references are
+    written afterwards from the true header.
+    """
+    source = Dataset()
+    source.SOPClassUID = ComputedRadiographyImageStorage
+    for keyword in ("SOPInstanceUID", "SeriesInstanceUID", "StudyInstanceUID"):
+        setattr(source, keyword, "2.25.1")
+    for keyword in ("PatientID", "PatientName", "PatientBirthDate", "PatientSex", "AccessionNumber", "StudyID"):
+        setattr(source, keyword, "")
+    source.StudyDate = source.StudyTime = source.ReferringPhysicianName = None
+    source.Modality = "CR"
+    source.Rows, source.Columns = rows, columns
+    if PROFILES[profile].invented_geometry:
+        source.FrameOfReferenceUID = frame_of_reference_uid(read_text(header, "SOPInstanceUID"))
+        source.PositionReferenceIndicator = None
+        source.ImageOrientationPatient = [1, 0, 0, 0, 1, 0]
+        source.ImagePositionPatient = [0, 0, 0]
+        source.PixelSpacing = list(pixel_spacing(header) or (1.0, 1.0))
+        source.SliceThickness = 1.0
+    return source
+
+
+def _segment(context: EncodeContext, *, tracking_uid: str) -> SegmentDescription:
+    return SegmentDescription(
+        segment_number=1,
+        segment_label="Abnormality",
+        # CID 7150 and CID 7159
+        segmented_property_category=codes.SCT.MorphologicallyAbnormalStructure,
+        segmented_property_type=codes.SCT.Lesion,
+        algorithm_type=SegmentAlgorithmTypeValues.AUTOMATIC,
+        algorithm_identification=_algorithm(context),
+        tracking_uid=tracking_uid,
+        tracking_id=f"chexnode {context.input_digest[:12]}",
+        anatomic_regions=[codes.SCT.Chest],
+        display_color=CIELabColor(*_COLOUR),
+    )
+
+
+def _algorithm(context: EncodeContext) -> AlgorithmIdentificationSequence:
+    """Algorithm Identification (PS3.3 10.16): the version names the model by its digest, the parameters in full."""
+    value, scheme, meaning = context.algorithm_family
+    return AlgorithmIdentificationSequence(
+        name=ascii_text(context.algorithm_name),
+        family=Code(value, scheme, meaning),
+        version=ascii_text(f"{context.algorithm_version[:40]} sha256:{context.model_digest[:16]}"),
+        source="chexnode",
+        parameters={
+            "model_sha256": context.model_digest,
+            "parameters_sha256": context.parameters,
+            "threshold": f"{context.threshold:.6g}",
+        },
+    )
