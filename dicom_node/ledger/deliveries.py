@@ -62,7 +62,10 @@ def queue_deliveries(tx: Connection, wanted: Sequence[NewDelivery], *, study_id:
 def claim(
     tx: Connection, *, destination: str, now: float, owner: str, lease: float, limit: int
 ) -> list[ClaimedDelivery]:
-    """Up to `limit` due deliveries of one destination, the longest due first, this process's for `lease` s."""
+    """Up to `limit` due deliveries of one destination, the longest due first, this process's for `lease` s.
+
+    One whose result was superseded while it was being sent in vain is abandoned instead.
+    """
     due = (
         select(delivery)
         .where(
@@ -77,6 +80,9 @@ def claim(
     claimed = []
     for row in tx.execute(due).mappings().all():
         sent = tx.execute(select(result).where(result.c.id == row["result_id"])).mappings().one()
+        if not sent["is_current"]:
+            abandon(tx, ids=[row["id"]], now=now, reason="superseded")
+            continue
         held = ClaimedDelivery(
             delivery_id=row["id"],
             token=row["token"] + 1,
@@ -109,9 +115,9 @@ def extend(tx: Connection, claim: ClaimedDelivery, *, now: float, lease: float) 
     return extended.rowcount == 1
 
 
-def stored(tx: Connection, claim: ClaimedDelivery, now: float) -> None:
-    """The destination has it. Raises LostRace."""
-    _end(tx, claim, DeliveryState.STORED, now=now, ended_at=now, last_error="")
+def stored(tx: Connection, claim: ClaimedDelivery, now: float, *, reason: str = "") -> None:
+    """The destination has it; `reason`: what it remarked all the same. Raises LostRace."""
+    _end(tx, claim, DeliveryState.STORED, now=now, reason=reason, ended_at=now, last_error="")
 
 
 def refused(tx: Connection, claim: ClaimedDelivery, now: float, error: str) -> None:
@@ -122,6 +128,11 @@ def refused(tx: Connection, claim: ClaimedDelivery, now: float, error: str) -> N
 def retry(tx: Connection, claim: ClaimedDelivery, *, now: float, not_before: float, error: str) -> None:
     """It did not work out this time: again from `not_before` on. Raises LostRace."""
     _end(tx, claim, DeliveryState.PENDING, now=now, reason=error, not_before=not_before, last_error=error)
+
+
+def postpone(tx: Connection, claim: ClaimedDelivery, *, now: float, reason: str) -> None:
+    """Back to PENDING, due now, with no attempt counted: it was not its turn. Raises LostRace."""
+    _end(tx, claim, DeliveryState.PENDING, now=now, reason=reason, not_before=now, attempts=claim.attempts - 1)
 
 
 def reclaim_expired(tx: Connection, *, now: float) -> int:

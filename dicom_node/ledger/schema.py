@@ -108,6 +108,8 @@ Index("ix_study_last_arrival", study.c.last_arrival)
 _index("ix_study_accession_number", study.c.accession_number, where=study.c.accession_number != literal_column("''"))
 _index("ix_study_open", study.c.last_arrival, where=in_state(study.c.state, StudyState.OPEN))
 _index("ix_study_complete", study.c.completed_at, where=in_state(study.c.state, StudyState.COMPLETE))
+# retention has still to come by
+_index("ix_study_remembered", study.c.concluded_at, where=study.c.identity_key != literal_column("''"))
 
 instance = Table(
     "instance",

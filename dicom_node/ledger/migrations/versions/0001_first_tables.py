@@ -63,6 +63,7 @@ def upgrade() -> None:
     op.create_index("ix_study_complete", "study", ["completed_at"], **_where("state = 'complete'"))
     op.create_index("ix_study_last_arrival", "study", ["last_arrival"])
     op.create_index("ix_study_open", "study", ["last_arrival"], **_where("state = 'open'"))
+    op.create_index("ix_study_remembered", "study", ["concluded_at"], **_where("identity_key != ''"))
     op.create_table(
         "event",
         sa.Column("id", KEY, nullable=False),

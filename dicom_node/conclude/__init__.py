@@ -1,0 +1,1 @@
+"""Room three: when a study is whole, and who gets what was found in it."""

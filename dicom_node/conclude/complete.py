@@ -1,0 +1,66 @@
+"""When a study is whole: open → complete once quiet → concluded once its jobs have ended or the wait is over."""
+
+from collections.abc import Callable, Iterable
+
+import structlog
+
+from dicom_node.conclude.route import route
+from dicom_node.ledger import Ledger, results, studies
+from dicom_node.ledger.rows import StudyRow
+from dicom_node.sections import ConcludeSection, PeerSection
+
+log = structlog.get_logger()
+
+
+def complete_quiet(ledger: Ledger, section: ConcludeSection, *, now: float) -> int:
+    """OPEN → COMPLETE for each study that `quiet_period` has passed over; how many. Raises what Ledger does."""
+    with ledger.reading() as tx:
+        quiet = studies.quiet(tx, now=now, quiet_period=section.quiet_period)
+    completed = 0
+    for row in quiet:
+        with ledger.transaction() as tx:
+            completed += studies.complete(tx, row, now=now)
+    return completed
+
+
+def conclude_ready(
+    ledger: Ledger,
+    section: ConcludeSection,
+    destinations_of: Callable[[str], Iterable[PeerSection]],
+    *,
+    now: float,
+) -> int:
+    """COMPLETE → CONCLUDED, with all its deliveries, for each study that waits for nothing more; how many.
+
+    A study that changed meanwhile is left for the next look. Raises what Ledger does.
+    """
+    with ledger.reading() as tx:
+        ready = studies.ready(tx, now=now, conclude_after=section.conclude_after)
+    return sum(_conclude(ledger, row, destinations_of, now=now) for row in ready)
+
+
+def _conclude(
+    ledger: Ledger, row: StudyRow, destinations_of: Callable[[str], Iterable[PeerSection]], *, now: float
+) -> bool:
+    with ledger.transaction() as tx:
+        studies.lock(tx, row.study_id)  # what is read from here on stays until the commit
+        missing = studies.unfinished(tx, row.study_id)
+        deliveries = route(
+            studies.calling_ae_titles(tx, row.study_id),
+            results.of_study(tx, row.study_id),
+            destinations_of=destinations_of,
+        )
+        concluded = studies.conclude(tx, row, revision=row.revision, now=now, deliveries=deliveries, missing=missing)
+    if not concluded:
+        log.info("the study changed while it was concluded: looking again", study=row.study_id)
+    elif missing:
+        log.warning(
+            "concluded without every image",
+            study=row.study_id,
+            revision=row.revision,
+            missing=len(missing),
+            deliveries=len(deliveries),
+        )
+    else:
+        log.info("concluded", study=row.study_id, revision=row.revision, deliveries=len(deliveries))
+    return concluded

@@ -1,0 +1,106 @@
+"""The conclude role: one loop that asks the ledger what is due, and sleeps until the bell or the alarm rings."""
+
+import os
+import socket
+import threading
+import time
+
+import structlog
+
+from dicom_node import __version__
+from dicom_node.conclude.complete import complete_quiet, conclude_ready
+from dicom_node.conclude.schedule import Schedule, Task
+from dicom_node.config import Role, Settings
+from dicom_node.errors import OutOfRoom, StorageFault
+from dicom_node.ledger import Channel, Ledger, Listener, deliveries, jobs, processes, studies
+from dicom_node.retention import Retention
+from dicom_node.spool import Spool
+
+log = structlog.get_logger()
+
+#: seconds between two signs of life in the ledger
+HEARTBEAT = 30.0
+#: seconds that a look may at least wait for the next one: what is due may have lost a race
+_BREATH = 0.05
+#: seconds that the loop sleeps at most, the bell unheard
+_LONGEST_SLEEP = 3600.0
+
+
+def run(settings: Settings, stop: threading.Event) -> None:
+    """Conclude studies, take back what its holder let lapse, and delete what is old, until `stop` is set.
+
+    Raises SchemaMismatch for another version's ledger, and the Retryable errors of Ledger: the supervisor starts
+    the role again, and nothing is lost, since it holds no state.
+    """
+    ledger = Ledger.for_settings(settings.node)
+    retention = Retention(ledger, Spool(settings.node.folder / "spool"), settings.retention)
+    try:
+        with ledger.bell.listen(Channel.STUDIES) as listener, Schedule(listener.wake) as schedule:
+            threading.Thread(target=_wake_at, args=(stop, listener), name="stop", daemon=True).start()
+            schedule.every(HEARTBEAT, Task.HEARTBEAT)
+            schedule.every(settings.retention.every, Task.RETAIN)
+            while not stop.is_set():
+                due = schedule.due()
+                if Task.HEARTBEAT in due:
+                    _say_alive(ledger)
+                schedule.look_at(look(ledger, settings, now=time.time()))
+                if Task.RETAIN in due:
+                    _retain(retention, stop)
+                listener.wait(_LONGEST_SLEEP)
+    finally:
+        ledger.close()
+
+
+def look(ledger: Ledger, settings: Settings, *, now: float) -> float | None:
+    """Do all that is due at `now`; when something is due next that no bell rings for. Raises what Ledger does."""
+    _reclaim(ledger, settings.analyse.attempts, now=now)
+    complete_quiet(ledger, settings.conclude, now=now)
+    conclude_ready(ledger, settings.conclude, settings.route, now=now)
+    with ledger.reading() as tx:
+        times = (
+            studies.next_due(
+                tx,
+                quiet_period=settings.conclude.quiet_period,
+                conclude_after=settings.conclude.conclude_after,
+            ),
+            jobs.next_expiry(tx),
+            deliveries.next_expiry(tx),
+        )
+    return min((max(when, now + _BREATH) for when in times if when is not None), default=None)
+
+
+def _reclaim(ledger: Ledger, attempts_allowed: int, *, now: float) -> None:
+    """Take back jobs and deliveries whose holder let its lease run out."""
+    with ledger.reading() as tx:
+        expiries = (jobs.next_expiry(tx), deliveries.next_expiry(tx))
+    if not any(when is not None and when < now for when in expiries):
+        return
+    with ledger.transaction() as tx:
+        lapsed = jobs.reclaim_expired(tx, now=now, attempts_allowed=attempts_allowed)
+        unsent = deliveries.reclaim_expired(tx, now=now)
+    log.warning("took back what its holder let lapse", jobs=lapsed, deliveries=unsent)
+
+
+def _wake_at(stop: threading.Event, listener: Listener) -> None:
+    stop.wait()
+    listener.wake()
+
+
+def _say_alive(ledger: Ledger) -> None:
+    with ledger.transaction() as tx:
+        processes.heartbeat(
+            tx,
+            role=Role.CONCLUDE.value,
+            host=socket.gethostname(),
+            pid=os.getpid(),
+            version=__version__,
+            now=time.time(),
+        )
+
+
+def _retain(retention: Retention, stop: threading.Event) -> None:
+    """A disk that cannot delete must not keep studies from being concluded."""
+    try:
+        retention.run(now=time.time(), stop=stop)
+    except (OutOfRoom, StorageFault) as error:
+        log.warning("retention stopped half way; it goes on at its next turn", error=str(error))

@@ -1,0 +1,1 @@
+"""Room four: what is decided is sent, until each destination has it."""

@@ -1,0 +1,43 @@
+"""The seam between the outbox and the kinds of destination: send(results) → outcomes."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Protocol
+
+from dicom_node.ledger.rows import StoredResult
+
+
+class Verdict(StrEnum):
+    """What became of one result."""
+
+    #: the destination has it
+    STORED = "stored"
+    #: it may succeed later
+    RETRY = "retry"
+    #: the destination will not have it, however often it is asked
+    REFUSED = "refused"
+    #: it was not this one's turn: an earlier one ended the connection
+    UNTRIED = "untried"
+    #: the destination could not be reached at all, so no other result would do better now
+    UNREACHABLE = "unreachable"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """One result's outcome, with what the destination said to it."""
+
+    verdict: Verdict
+    detail: str = ""
+
+
+class Destination(Protocol):
+    """One place that results go to."""
+
+    def send(self, results: Sequence[StoredResult]) -> Iterator[Outcome]:
+        """Send `results` over one connection; one Outcome each, in their order, as soon as it is known.
+
+        Raises nothing that the destination or the way to it may cause: that is an Outcome. Closing the iterator
+        closes the connection.
+        """
+        ...

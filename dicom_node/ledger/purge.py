@@ -1,0 +1,54 @@
+"""What retention may delete: studies for which everything has ended, whole, down to their tombstones."""
+
+from sqlalchemy import ColumnElement, Connection, and_, exists, func, literal_column, not_, select
+
+from dicom_node.domain import DeliveryState, InstanceState, JobState, ResultState, StudyState
+from dicom_node.ledger import identity, instances, results, studies
+from dicom_node.ledger.schema import delivery, in_state, instance, job, result, study
+
+_UNDER_WAY = (DeliveryState.HELD, DeliveryState.PENDING, DeliveryState.SENDING, DeliveryState.FAILED)
+
+
+def due(tx: Connection, *, ended_before: float, limit: int) -> list[int]:
+    """Ids of studies that have been over since `ended_before` (seconds since the epoch), the longest over first.
+
+    Over: concluded, each delivery stored or abandoned (a refused one still waits for a person), no job to come, no
+    instance in quarantine. Purged already: left out.
+    """
+    rows = tx.execute(select(study.c.id).where(_over(ended_before)).order_by(_ended_at()).limit(limit))
+    return list(rows.scalars())
+
+
+def purge(tx: Connection, study_id: int, *, ended_before: float, now: float) -> list[str] | None:
+    """Purge a study's instances and results and forget whose it was; the spool keys of what may be removed.
+
+    The caller removes those objects once this is committed: after a crash in between they are orphans, and swept.
+    None, with nothing changed, where the study is no longer `due`.
+    """
+    studies.lock(tx, study_id)
+    if tx.execute(select(study.c.id).where(study.c.id == study_id, _over(ended_before))).first() is None:
+        return None
+    here = select(instance.c.id).where(instance.c.study_id == study_id, instance.c.state != InstanceState.PURGED.value)
+    made = select(result.c.id).where(result.c.study_id == study_id, in_state(result.c.state, ResultState.KEPT))
+    keys = [instances.purge(tx, key, now=now) for key in tx.execute(here).scalars().all()]
+    keys += [results.purge(tx, key, now=now) for key in tx.execute(made).scalars().all()]
+    identity.forget(tx, study_id)
+    return [key for key in keys if key is not None]
+
+
+def _over(ended_before: float) -> ColumnElement[bool]:
+    return and_(
+        study.c.identity_key != literal_column("''"),
+        in_state(study.c.state, StudyState.CONCLUDED),
+        study.c.concluded_at <= ended_before,
+        _ended_at() <= ended_before,
+        not_(exists().where(delivery.c.study_id == study.c.id, in_state(delivery.c.state, *_UNDER_WAY))),
+        not_(exists().where(job.c.study_id == study.c.id, in_state(job.c.state, JobState.QUEUED, JobState.RUNNING))),
+        not_(exists().where(instance.c.study_id == study.c.id, in_state(instance.c.state, InstanceState.QUARANTINED))),
+    )
+
+
+def _ended_at() -> ColumnElement[float]:
+    """When the last delivery of the study ended; of one without deliveries, when it was concluded."""
+    last = select(func.max(delivery.c.ended_at)).where(delivery.c.study_id == study.c.id).scalar_subquery()
+    return func.coalesce(last, study.c.concluded_at)

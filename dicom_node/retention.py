@@ -1,0 +1,82 @@
+"""The only code that deletes: what is delivered and old, and orphans. What is not delivered stays, whatever the disk.
+
+A study goes whole, with the identifying values that the ledger has of it; tombstones of its rows stay.
+"""
+
+import threading
+from dataclasses import dataclass
+
+import structlog
+
+from dicom_node.ledger import Ledger, keys, purge
+from dicom_node.sections import RetentionSection
+from dicom_node.spool import Spool
+
+log = structlog.get_logger()
+
+#: studies that are purged before the disk and `stop` are looked at again
+BATCH = 20
+#: age in seconds from which an object that no row names is an orphan, not one whose row is being written
+ORPHAN_AGE = 86400.0
+_DAY = 86400.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Deleted:
+    """What one turn of retention deleted."""
+
+    studies: int
+    orphans: int
+
+
+class Retention:
+    """Deletes by age, by watermark, and what nobody names."""
+
+    def __init__(self, ledger: Ledger, spool: Spool, section: RetentionSection) -> None:
+        self._ledger = ledger
+        self._spool = spool
+        self._section = section
+
+    def run(self, *, now: float, stop: threading.Event) -> Deleted:
+        """One turn at `now` (seconds since the epoch); ends early once `stop` is set.
+
+        Raises OutOfRoom, StorageFault, LedgerUnavailable: what was deleted by then is, the rest is left for the
+        next turn.
+        """
+        studies = 0
+        while not stop.is_set() and (gone := self._purge(now - self._section.days * _DAY, now=now)):
+            studies += gone
+        while not stop.is_set() and self._short_of_room():
+            if not (gone := self._purge(now, now=now)):
+                log.warning(
+                    "the disk is below retention.watermark, and all that is left waits for a destination or a person",
+                    free=self._spool.free_bytes(),
+                    watermark=self._section.watermark,
+                )
+                break
+            studies += gone
+        orphans = [] if stop.is_set() else self._sweep(now=now)
+        if studies or orphans:
+            log.info("deleted what is delivered, and orphans", studies=studies, orphans=len(orphans))
+        return Deleted(studies=studies, orphans=len(orphans))
+
+    def _short_of_room(self) -> bool:
+        return self._spool.free_bytes() < self._section.watermark
+
+    def _purge(self, ended_before: float, *, now: float) -> int:
+        """Purge up to BATCH studies, each in a transaction of its own; how many."""
+        with self._ledger.reading() as tx:
+            due = purge.due(tx, ended_before=ended_before, limit=BATCH)
+        gone = 0
+        for study_id in due:
+            with self._ledger.transaction() as tx:
+                removable = purge.purge(tx, study_id, ended_before=ended_before, now=now)
+            for key in removable or ():
+                self._spool.remove(key)
+            gone += removable is not None
+        return gone
+
+    def _sweep(self, *, now: float) -> list[str]:
+        with self._ledger.reading() as tx:
+            known = keys.spool_keys(tx)
+        return self._spool.sweep(known, older_than=ORPHAN_AGE, now=now)
