@@ -3,7 +3,7 @@
 import hashlib
 import hmac
 import secrets
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from sqlalchemy import Connection, update
 
@@ -15,9 +15,9 @@ from dicom_node.ledger.schema import study
 class Identity:
     """What says whose study it is."""
 
-    patient_id: str
-    issuer_of_patient_id: str
-    accession_number: str
+    patient_id: str = field(repr=False)
+    issuer_of_patient_id: str = field(repr=False)
+    accession_number: str = field(repr=False)
 
 
 def identity_of(head: Head) -> Identity:

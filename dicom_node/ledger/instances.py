@@ -152,6 +152,7 @@ def accept(tx: Connection, instance_id: int, now: float) -> bool:
     quarantined.
     """
     row = get(tx, instance_id)
+    of = studies.lock(tx, row.study_id, sop_instance_uid=row.sop_instance_uid)
     if not move(
         tx,
         InstanceState,
@@ -181,7 +182,6 @@ def accept(tx: Connection, instance_id: int, now: float) -> bool:
             not_before=now,
             ended_at=None,
         )
-    of = studies.lock(tx, row.study_id)
     if studies.reopen(tx, of, now=now, reason="a quarantined instance was accepted"):
         of = studies.get(tx, row.study_id)
     studies.arrived(tx, of, priority=of.priority, now=now)

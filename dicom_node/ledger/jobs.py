@@ -103,7 +103,7 @@ def finish_done(
     The instance becomes the current version if it was not (versions.Verdict.ANALYSE), and results of its other
     versions leave the current set. A study that was concluded without this job gets its next revision.
     """
-    of = studies.lock(tx, claim.study_id)
+    of = studies.lock(tx, claim.study_id, sop_instance_uid=claim.instance.sop_instance_uid)
     end(tx, claim, JobState.DONE, now=now, score=float(score))
     _take_over(tx, claim, now=now)
     finding_rows.store(tx, claim.job_id, findings)
@@ -118,7 +118,7 @@ def finish_unread(tx: Connection, claim: ClaimedJob, to: JobState, *, reason: Re
     its other versions leave the current set. An unreadable one that is not current changes nothing: the
     version before it stands, and no revision comes of it.
     """
-    of = studies.lock(tx, claim.study_id)
+    of = studies.lock(tx, claim.study_id, sop_instance_uid=claim.instance.sop_instance_uid)
     end(tx, claim, to, now=now, reason=reason.value, reason_code=reason.value, detail=detail)
     if to is JobState.DECLINED:
         _take_over(tx, claim, now=now)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from sqlalchemy import Column, Connection, FromClause, RowMapping, func, literal_column, select
 
 from dicom_node.domain import DeliveryState, InstanceState, JobState, Kind, Profile, StudyState
-from dicom_node.ledger import instances
+from dicom_node.ledger import instances, jobs
 from dicom_node.ledger.rows import InstanceRow, JobRow, StudyRow, instance_row, job_row, study_row
 from dicom_node.ledger.schema import delivery, finding, in_state, instance, job, result, study
 
@@ -83,6 +83,7 @@ class Queues:
     complete_studies: int
     queued_jobs: int
     running_jobs: int
+    #: those of quarantined instances left out
     failed_jobs: int
     quarantined_instances: int
 
@@ -137,7 +138,7 @@ def queues(tx: Connection) -> Queues:
         complete_studies=_count(tx, study.c.state, StudyState.COMPLETE),
         queued_jobs=_count(tx, job.c.state, JobState.QUEUED),
         running_jobs=_count(tx, job.c.state, JobState.RUNNING),
-        failed_jobs=_count(tx, job.c.state, JobState.FAILED),
+        failed_jobs=len(jobs.failed(tx)),
         quarantined_instances=_count(tx, instance.c.state, InstanceState.QUARANTINED),
     )
 
@@ -156,16 +157,16 @@ def _count(
 
 
 def _instances(tx: Connection, study_ids: Sequence[int]) -> dict[int, list[InstanceView]]:
-    jobs: dict[int, list[JobView]] = defaultdict(list)
+    made: dict[int, list[JobView]] = defaultdict(list)
     found = select(func.count()).where(finding.c.job_id == job.c.id).scalar_subquery().label("findings")
     for row in tx.execute(select(job, found).where(job.c.study_id.in_(study_ids)).order_by(job.c.id)).mappings():
-        jobs[row["instance_id"]].append(JobView(job=job_row(row), findings=row["findings"]))
+        made[row["instance_id"]].append(JobView(job=job_row(row), findings=row["findings"]))
     views: dict[int, list[InstanceView]] = defaultdict(list)
     for row in tx.execute(
         instances.SELECT.where(instance.c.study_id.in_(study_ids)).order_by(instance.c.id)
     ).mappings():
         shown = instance_row(row)
-        views[shown.study_id].append(InstanceView(instance=shown, jobs=tuple(jobs[shown.instance_id])))
+        views[shown.study_id].append(InstanceView(instance=shown, jobs=tuple(made[shown.instance_id])))
     return views
 
 

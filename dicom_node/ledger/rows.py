@@ -1,7 +1,7 @@
 """What the ledger answers with: frozen rows, one a noun."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from sqlalchemy import Connection, RowMapping, Table
@@ -12,7 +12,7 @@ from dicom_node.domain import InstanceState, JobState, Kind, Profile, Reason, Re
 
 @dataclass(frozen=True, kw_only=True)
 class StudyRow:
-    """A study; the four identifying values of the ledger stand here and nowhere else."""
+    """A study; the identifying values of the ledger stand here and nowhere else, and in no repr()."""
 
     study_id: int
     study_instance_uid: str
@@ -21,9 +21,9 @@ class StudyRow:
     revision: int
     #: highest of its instances
     priority: int
-    accession_number: str
-    patient_id: str
-    issuer_of_patient_id: str
+    accession_number: str = field(repr=False)
+    patient_id: str = field(repr=False)
+    issuer_of_patient_id: str = field(repr=False)
     #: seconds since the epoch, UTC, like all times here
     first_arrival: float
     last_arrival: float

@@ -5,14 +5,14 @@ from collections.abc import Sequence
 
 from sqlalchemy import ColumnElement, Connection, and_, exists, func, insert, or_, select, true, update
 
-from dicom_node.domain import JOB_ENDED, Head, JobState, StudyState
+from dicom_node.domain import JOB_ENDED, Head, JobState, ResultState, StudyState
 from dicom_node.ledger.bell import Channel, request
 from dicom_node.ledger.deliveries import NewDelivery as NewDelivery
 from dicom_node.ledger.deliveries import queue_deliveries
 from dicom_node.ledger.identity import first_known, identity_of
 from dicom_node.ledger.move import move
 from dicom_node.ledger.rows import StudyRow, insert_new, study_row
-from dicom_node.ledger.schema import in_state, instance, job, report, report_job, study
+from dicom_node.ledger.schema import in_state, instance, job, report, report_job, result, study
 
 
 def get(tx: Connection, study_id: int) -> StudyRow:
@@ -35,17 +35,28 @@ def open_for(tx: Connection, head: Head, *, priority: int, now: float) -> tuple[
     if insert_new(tx, study, values, unless=("study_instance_uid",)) is not None:
         request(tx, Channel.STUDIES)
     row = (
-        tx.execute(select(study).where(study.c.study_instance_uid == head.study_instance_uid).with_for_update())
+        tx.execute(
+            select(study).where(study.c.study_instance_uid == head.study_instance_uid).with_for_update(key_share=True)
+        )
         .mappings()
         .one()
     )
     return study_row(row), row["identity_key"] or first_known(tx, row["id"], identity_of(head))
 
 
-def lock(tx: Connection, study_id: int) -> StudyRow:
-    """The study, locked until `tx` ends, so that a late job and a conclusion cannot miss each other."""
-    row = tx.execute(select(study).where(study.c.id == study_id).with_for_update()).mappings().one()
-    return study_row(row)
+def lock(tx: Connection, study_id: int, *, sop_instance_uid: str | None = None) -> StudyRow:
+    """The study, locked until `tx` ends, so that a late job and a conclusion cannot miss each other.
+
+    `sop_instance_uid`: and every other study that holds a version of this image, for results may move.
+    """
+    wanted = study.c.id == study_id
+    if sop_instance_uid is not None:
+        holders = select(instance.c.study_id).where(instance.c.sop_instance_uid == sop_instance_uid)
+        wanted = or_(wanted, study.c.id.in_(holders))
+    # in the order of their ids, lest two transactions wait for each other; NO KEY UPDATE, so that rows that
+    # only refer to the study (events, jobs) may still be inserted by others
+    rows = tx.execute(select(study).where(wanted).order_by(study.c.id).with_for_update(key_share=True)).mappings()
+    return next(study_row(row) for row in rows.all() if row["id"] == study_id)
 
 
 def arrived(tx: Connection, row: StudyRow, *, priority: int, now: float) -> None:
@@ -164,16 +175,16 @@ def conclude(
 ) -> bool:
     """COMPLETE → CONCLUDED with its report row and all its deliveries, if nothing has changed meanwhile.
 
-    False, with nothing written, when the study has left COMPLETE, has another revision than `revision`, or
-    lacks other images than `missing` says: then look again. A result that a destination has or awaits already
-    is not sent to it again (law 11).
+    False, with nothing written, when the study has left COMPLETE, has another revision than `revision`, lacks
+    other images than `missing` (unfinished()) says, or a result was superseded meanwhile: then look again.
+    A result that a destination has or awaits already is not sent to it again (law 11).
     """
-    now_row = lock(tx, row.study_id)
-    if sorted(set(missing)) != unfinished(tx, row.study_id):
+    locked = lock(tx, row.study_id)
+    if sorted(set(missing)) != unfinished(tx, row.study_id) or not _all_current(tx, deliveries):
         return False
     if not _move(
         tx,
-        now_row,
+        locked,
         StudyState.CONCLUDED,
         now=now,
         reason="partial" if missing else "",
@@ -199,6 +210,18 @@ def conclude(
         tx.execute(insert(report_job).values(report_id=report_id, job_id=job_id))
     queue_deliveries(tx, deliveries, study_id=row.study_id, now=now)
     return True
+
+
+def _all_current(tx: Connection, wanted: Sequence[NewDelivery]) -> bool:
+    ids = {new.result_id for new in wanted}
+    standing = tx.execute(
+        select(func.count()).where(
+            result.c.id.in_(ids),
+            result.c.is_current == true(),
+            in_state(result.c.state, ResultState.KEPT),
+        )
+    ).scalar_one()
+    return standing == len(ids)
 
 
 def _waits(study_id: ColumnElement[int]) -> ColumnElement[bool]:

@@ -126,7 +126,7 @@ def adopt(
     """
     if before.job is None or before.job.state is not JobState.DONE:
         raise ValueError(f"job of instance {before.instance.instance_id} is not done: there is nothing to adopt")
-    of = studies.lock(tx, claim.study_id)
+    of = studies.lock(tx, claim.study_id, sop_instance_uid=claim.instance.sop_instance_uid)
     jobs.end(
         tx,
         claim,
