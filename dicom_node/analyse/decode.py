@@ -50,6 +50,22 @@ class Decoder:
             decoded, crashed = self._try(request)
         return decoded
 
+    @property
+    def pid(self) -> int:
+        """The process id of the child."""
+        return self._child.pid
+
+    def await_child(self) -> None:
+        """Wait until the child has loaded its libraries. Raises DecoderUnavailable."""
+        try:
+            self._child.await_ready()
+        except (TimeoutError, EOFError, OSError, wire.WireError) as error:
+            self._replace()
+            raise DecoderUnavailable(
+                "the process that decodes did not start: what it printed stands above, or the host is out of memory "
+                "(analyse.decoders, analyse.decode_memory)"
+            ) from error
+
     def close(self) -> None:
         """End the child."""
         self._child.end()
@@ -64,7 +80,7 @@ class Decoder:
 
     def _try(self, request: DecodeRequest) -> tuple[Decoded, bool]:
         """The outcome, and whether the child crashed over it."""
-        self._await_child()
+        self.await_child()
         known = Decoded(reason=None, detail="")
         try:
             for told in self._child.ask(request, deadline=time.monotonic() + self._limits.decode_timeout):
@@ -81,16 +97,6 @@ class Decoder:
             self._replace()
             return replace(known, reason=Reason.DECODE_FAILED, detail=f"the decoder went astray: {error}"), True
         return known, False
-
-    def _await_child(self) -> None:
-        try:
-            self._child.await_ready()
-        except (TimeoutError, EOFError, OSError, wire.WireError) as error:
-            self._replace()
-            raise DecoderUnavailable(
-                "the process that decodes did not start: what it printed stands above, or the host is out of memory "
-                "(analyse.decoders, analyse.decode_memory)"
-            ) from error
 
     def _replace(self) -> None:
         self._child.end()
@@ -128,6 +134,7 @@ class _Child:
                 env=environment,
                 start_new_session=True,
             )
+        self.pid = self._process.pid
         with contextlib.suppress(OSError):  # dead already: await_ready tells
             wire.send(self._connection, setup)
 

@@ -10,7 +10,7 @@ import numpy as np
 from pydicom import dcmread
 from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset, FileDataset
-from pydicom.filereader import read_dataset
+from pydicom.filereader import data_element_generator
 from pydicom.uid import DeflatedExplicitVRLittleEndian
 
 from dicom_node.analyse.headers import text, values
@@ -67,7 +67,7 @@ def parse_header(file: BufferedReader) -> Parsed:
         header = dcmread(source, stop_before_pixels=True, force=True)
     except RecursionError as error:
         raise Unreadable(Reason.DECODE_LIMIT, "its sequences are nested too deeply") from error
-    except MALFORMED as error:
+    except (*MALFORMED, EOFError) as error:
         raise Unreadable(Reason.NOT_DICOM, f"it cannot be parsed ({type(error).__name__})") from error
     if not whole and not (text(header, "SOPClassUID") or (text(header, "Modality") and "Rows" in header)):
         raise Unreadable(Reason.NOT_DICOM, "it has no DICOM preamble, and what it holds is no data set")
@@ -83,11 +83,11 @@ def read_film(parsed: Parsed) -> Film:
     implicit, little = header.original_encoding
     try:
         rest = _read(parsed.source, implicit=bool(implicit), little=little is not False)
+    except EOFError as error:
+        raise Unreadable(Reason.TRUNCATED, "the file ends within its Pixel Data") from error
     except MALFORMED as error:
         raise Unreadable(Reason.DECODE_FAILED, f"its Pixel Data cannot be parsed ({type(error).__name__})") from error
     _refuse_truncated(rest)
-    if not any(keyword in rest for keyword in ("PixelData", "FloatPixelData", "DoubleFloatPixelData")):
-        raise Unreadable(Reason.TRUNCATED, "the file ends within its Pixel Data")
     header.update(rest)
     try:
         return film_from(header)
@@ -146,9 +146,13 @@ def _refuse_deflated(source: Source, *, start: int) -> None:
 
 
 def _read(source: Source, *, implicit: bool, little: bool, only_group: int | None = None) -> Dataset:
-    """The elements from here on, or as far as a group goes."""
+    """The elements from here on, or as far as a group goes. Raises MALFORMED, EOFError within an undefined length.
+
+    Not read_dataset(): that guesses the VR by the first element, and takes 18,000 octets of Pixel Data for VR "PF".
+    """
     stop = None if only_group is None else lambda tag, _vr, _length: tag >> 16 != only_group
-    return read_dataset(cast(BinaryIO, source), implicit, little, stop_when=stop)
+    elements = data_element_generator(cast(BinaryIO, source), implicit, little, stop_when=stop)
+    return Dataset({element.tag: element for element in elements})
 
 
 def _refuse_truncated(dataset: Dataset) -> None:
