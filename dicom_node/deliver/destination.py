@@ -1,6 +1,6 @@
 """The seam between the outbox and the kinds of destination: send(results) → outcomes."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
@@ -19,8 +19,6 @@ class Verdict(StrEnum):
     REFUSED = "refused"
     #: it was not this one's turn: an earlier one ended the connection
     UNTRIED = "untried"
-    #: the destination could not be reached at all, so no other result would do better now
-    UNREACHABLE = "unreachable"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,7 +32,7 @@ class Outcome:
 class Destination(Protocol):
     """One place that results go to."""
 
-    def send(self, results: Sequence[StoredResult]) -> Iterator[Outcome]:
+    def send(self, results: Sequence[StoredResult]) -> Generator[Outcome, None, None]:
         """Send `results` over one connection; one Outcome each, in their order, as soon as it is known.
 
         Raises nothing that the destination or the way to it may cause: that is an Outcome. Closing the iterator
