@@ -3,6 +3,7 @@
 NodeError
 ├── Permanent              trying again cannot help
 │   ├── ConfigurationError the settings make no sense; names the key
+│   ├── NotFound           somebody named what the node does not have
 │   ├── SchemaMismatch     the ledger was made by another version
 │   ├── Unreadable         the bytes of an instance cannot be used; carries a Reason
 │   └── Refused            a peer said no for good
@@ -32,6 +33,10 @@ class Retryable(NodeError):
 
 class ConfigurationError(Permanent):
     """The settings make no sense; the message names the key."""
+
+
+class NotFound(Permanent):
+    """Somebody named a study, an instance or a destination that the node does not have."""
 
 
 class SchemaMismatch(Permanent):
