@@ -57,7 +57,8 @@ def film(rows: int, columns: int, bits: int = 12) -> NDArray[np.uint16]:
     for centre in (-0.45, 0.45):
         lung = ((x - centre) / 0.32) ** 2 + (y / 0.7) ** 2 < 1
         body = np.where(lung, 0.25 + 0.1 * (y + 1) / 2, body)
-    return (body * ((1 << bits) - 1)).astype(np.uint16)
+    pixels: NDArray[np.uint16] = (body * ((1 << bits) - 1)).astype(np.uint16)
+    return pixels
 
 
 def chest(rows: int = 64, columns: int = 48, **attributes: Any) -> Dataset:
@@ -202,7 +203,8 @@ def _with_meta(dataset: Dataset, transfer_syntax: UID) -> Dataset:
 def _read_back(dataset: Dataset) -> Dataset:
     """A deep copy that remembers no encoding, so that it may be written in another."""
     copied = Dataset()
-    copied.update({tag: copy.deepcopy(dataset[tag]) for tag in dataset.keys()})
+    for element in dataset:
+        copied[element.tag] = copy.deepcopy(element)
     return copied
 
 

@@ -1,0 +1,1 @@
+"""What both directions of DICOM's network protocol share. Knows no ledger."""

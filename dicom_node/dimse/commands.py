@@ -1,0 +1,93 @@
+"""C-STORE's command sets, read and written by hand: Implicit VR Little Endian, always (PS3.7 6.3.1).
+
+Only the C-STORE is served without pynetdicom, so only its fields are known here.
+"""
+
+import struct
+from dataclasses import dataclass
+
+#: Command Field (0000,0100) of a C-STORE request and its response (PS3.7 E.1)
+C_STORE_RQ = 0x0001
+C_STORE_RSP = 0x8001
+#: Command Data Set Type (0000,0800): no data set follows
+NO_DATA_SET = 0x0101
+
+_ELEMENT = struct.Struct("<HHI")
+_US = struct.Struct("<H")
+
+
+class CommandError(ValueError):
+    """The command set is not one: the association ends with an A-ABORT."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class StoreRequest:
+    """One C-STORE-RQ as its command set tells it; nothing of it has been checked against the data set."""
+
+    message_id: int
+    affected_sop_class_uid: str
+    affected_sop_instance_uid: str
+    #: 0 medium, 1 high, 2 low (PS3.7 9.1.1.1.6)
+    priority: int
+    #: of the presentation context that the data set came in
+    transfer_syntax_uid: str
+    calling_ae_title: str
+
+
+def read_command(encoded: bytes) -> dict[int, bytes]:
+    """The elements of group 0000 by element number. Raises CommandError for anything else."""
+    elements: dict[int, bytes] = {}
+    offset = 0
+    while offset < len(encoded):
+        if len(encoded) - offset < _ELEMENT.size:
+            raise CommandError("a command element is cut off")
+        group, element, length = _ELEMENT.unpack_from(encoded, offset)
+        offset += _ELEMENT.size
+        if group != 0 or length > len(encoded) - offset:
+            raise CommandError(f"({group:04X},{element:04X}) of {length} bytes does not belong into a command set")
+        elements[element] = encoded[offset : offset + length]
+        offset += length
+    return elements
+
+
+def number(elements: dict[int, bytes], element: int) -> int:
+    """A US of the command set. Raises CommandError where it is missing or malformed."""
+    value = elements.get(element, b"")
+    if len(value) != _US.size:
+        raise CommandError(f"(0000,{element:04X}) is missing or no 16-bit number")
+    (found,) = _US.unpack(value)
+    return int(found)
+
+
+def uid(elements: dict[int, bytes], element: int) -> str:
+    """A UID of the command set, padding removed; empty where it is missing. It is data, whatever it says."""
+    return elements.get(element, b"").rstrip(b"\0 ").decode("ascii", "replace")
+
+
+def store_response(request: StoreRequest, status: int, comment: str = "") -> bytes:
+    """The command set of a C-STORE-RSP (PS3.7 9.3.1.2). `comment` (0000,0902) is cut at 64 characters."""
+    body = (
+        _text(0x0002, request.affected_sop_class_uid.encode("ascii", "replace"), b"\0")
+        + _number(0x0100, C_STORE_RSP)
+        + _number(0x0120, request.message_id)
+        + _number(0x0800, NO_DATA_SET)
+        + _number(0x0900, status)
+    )
+    if comment:
+        body += _text(0x0902, comment.encode("ascii", "replace")[:64], b" ")
+    body += _text(0x1000, request.affected_sop_instance_uid.encode("ascii", "replace"), b"\0")
+    return _ELEMENT.pack(0, 0, 4) + struct.pack("<I", len(body)) + body
+
+
+def as_p_data(context_id: int, command: bytes) -> bytes:
+    """A whole P-DATA-TF PDU with `command` as the only and last command fragment (PS3.8 9.3.5, E.2)."""
+    return struct.pack(">BxIIBB", 0x04, len(command) + 6, len(command) + 2, context_id, 0x03) + command
+
+
+def _number(element: int, value: int) -> bytes:
+    return _ELEMENT.pack(0, element, _US.size) + _US.pack(value)
+
+
+def _text(element: int, value: bytes, padding: bytes) -> bytes:
+    value += padding * (len(value) % 2)
+    return _ELEMENT.pack(0, element, len(value)) + value

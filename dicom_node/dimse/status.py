@@ -1,0 +1,21 @@
+"""Statuses of a C-STORE response by name (PS3.4 Table B.2-1, PS3.7 Annex C)."""
+
+from enum import IntEnum
+
+
+class Status(IntEnum):
+    SUCCESS = 0x0000
+    SOP_CLASS_NOT_SUPPORTED = 0x0122
+    OUT_OF_RESOURCES = 0xA700
+    DOES_NOT_MATCH_SOP_CLASS = 0xA900
+    CANNOT_UNDERSTAND = 0xC000
+
+
+def is_stored(status: int) -> bool:
+    """Success, or a warning: stored, though perhaps coerced (Bxxx)."""
+    return status == Status.SUCCESS or status & 0xF000 == 0xB000
+
+
+def may_succeed_later(status: int) -> bool:
+    """Refused for want of resources (A7xx): the same object may be taken later."""
+    return status & 0xFF00 == 0xA700

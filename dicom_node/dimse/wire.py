@@ -1,0 +1,172 @@
+"""One connection's bytes: every read and every write ends by a deadline, no peer chooses a buffer's size."""
+
+import contextlib
+import socket
+import struct
+import time
+from collections.abc import Callable
+from enum import IntEnum
+
+_HEADER = struct.Struct(">BxI")
+
+
+class PDUType(IntEnum):
+    """PS3.8 9.3.1."""
+
+    A_ASSOCIATE_RQ = 0x01
+    A_ASSOCIATE_AC = 0x02
+    A_ASSOCIATE_RJ = 0x03
+    P_DATA_TF = 0x04
+    A_RELEASE_RQ = 0x05
+    A_RELEASE_RP = 0x06
+    A_ABORT = 0x07
+
+
+#: bytes that an A-ASSOCIATE-RQ may have: 128 contexts with 40 transfer syntaxes each need 140 KB
+LONGEST_REQUEST = 256 << 10
+#: bytes of the PDUs that have nothing to say (PS3.8 9.3.6 to 9.3.8: always 4)
+LONGEST_SHORT_PDU = 64
+#: what some senders exceed the PDU length by that they were offered: they count its header, or a PDV's
+_SLACK = 64
+#: bytes that one recv may bring: fewer calls, and a slice of it goes to the disk at once
+_BUFFER = 1 << 20
+
+
+class WireError(Exception):
+    """The connection can't go on; the reason for an A-P-ABORT where the peer might still hear it (PS3.8 9.3.8)."""
+
+    def __init__(self, what: str, *, abort_reason: int | None = None) -> None:
+        super().__init__(what)
+        self.abort_reason = abort_reason
+
+
+UNRECOGNISED_PDU = 1
+UNEXPECTED_PDU = 2
+INVALID_PARAMETER = 6
+
+
+def tune(connection: socket.socket, *, user_timeout: float) -> None:
+    """No Nagle (it costs 40 ms an instance against delayed ACK); a peer that takes nothing is given up in time."""
+    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    user_timeout_option = getattr(socket, "TCP_USER_TIMEOUT", None)
+    if user_timeout_option is not None:
+        connection.setsockopt(socket.IPPROTO_TCP, user_timeout_option, max(1, int(user_timeout * 1000)))
+
+
+def hang_up(connection: socket.socket, how: int = socket.SHUT_RDWR) -> None:
+    """Shut a connection down from any thread, so that whoever reads or writes it returns at once."""
+    with contextlib.suppress(OSError):
+        # not SSLSocket.shutdown: it drops the session first, and what its thread sends next would be in clear
+        socket.socket.shutdown(connection, how)
+
+
+class Wire:
+    """PDUs from a connected socket (plain or TLS). Not for two threads at once, but for `close()`."""
+
+    def __init__(self, connection: socket.socket, *, max_pdu: int, io_timeout: float) -> None:
+        self._socket = connection
+        self._io_timeout = io_timeout
+        self._longest = max_pdu + _SLACK
+        self._buffer = bytearray()
+        self._start = self._end = 0
+        self._quick_ack = getattr(socket, "TCP_QUICKACK", None)
+
+    def read_request(self, deadline: float) -> bytes:
+        """The first PDU, whole, which must be an A-ASSOCIATE-RQ, all of it before `deadline` (monotonic)."""
+        header = self._exactly(_HEADER.size, deadline)
+        kind, length = _HEADER.unpack(header)
+        if kind != PDUType.A_ASSOCIATE_RQ:
+            raise WireError(f"the first PDU has type {kind:#04x}", abort_reason=UNEXPECTED_PDU)
+        if length > LONGEST_REQUEST:
+            raise WireError(f"the A-ASSOCIATE-RQ claims {length} bytes", abort_reason=INVALID_PARAMETER)
+        return header + self._exactly(length, deadline)
+
+    @property
+    def has_pdu(self) -> bool:
+        """Whether next() can answer without reading from the socket, which overwrites what it gave before."""
+        kept = self._end - self._start
+        if kept < _HEADER.size:
+            return False
+        return kept - _HEADER.size >= self._length_at_start()[1]
+
+    def next(self, deadline: float, *, started: Callable[[], None] | None = None) -> tuple[PDUType, memoryview]:
+        """The next PDU's type and body; the body is good until the next call that finds `has_pdu` false.
+
+        Its first byte must come before `deadline` (monotonic), the rest of it within io_timeout after that;
+        `started` is called once its first byte is there. Raises WireError.
+        """
+        if not self._buffer:
+            self._buffer = bytearray(max(_BUFFER, 2 * self._longest))
+        if self._start == self._end:
+            self._fill(deadline)
+        if started is not None:
+            started()
+        if not self.has_pdu:
+            whole = time.monotonic() + self._io_timeout
+            while not self.has_pdu:
+                self._fill(whole)
+        kind, length = self._length_at_start()
+        body = self._start + _HEADER.size
+        self._start = body + length
+        return kind, memoryview(self._buffer)[body : body + length]
+
+    def send(self, data: bytes) -> None:
+        """All of it within io_timeout. Raises WireError."""
+        try:
+            self._socket.settimeout(self._io_timeout)
+            self._socket.sendall(data)
+        except OSError as error:
+            raise WireError(f"sending {len(data)} bytes failed: {error}") from error
+
+    def interrupt(self) -> None:
+        """From another thread: the reader gets WireError, what is being sent still goes out."""
+        hang_up(self._socket, socket.SHUT_RD)
+
+    def _length_at_start(self) -> tuple[PDUType, int]:
+        kind, length = _HEADER.unpack_from(self._buffer, self._start)
+        try:
+            known = PDUType(kind)
+        except ValueError as error:
+            raise WireError(f"a PDU of type {kind:#04x}", abort_reason=UNRECOGNISED_PDU) from error
+        if length > (self._longest if known is PDUType.P_DATA_TF else LONGEST_SHORT_PDU):
+            raise WireError(f"a PDU of {length} bytes ({known.name})", abort_reason=INVALID_PARAMETER)
+        return known, length
+
+    def _fill(self, deadline: float) -> None:
+        """Read once, whatever there is. The unread rest moves to the front where the buffer's end is near."""
+        if self._start == self._end:
+            self._start = self._end = 0
+        elif len(self._buffer) - self._start < _HEADER.size + self._longest:
+            kept = self._end - self._start
+            self._buffer[:kept] = self._buffer[self._start : self._end]
+            self._start, self._end = 0, kept
+        with memoryview(self._buffer) as view:
+            self._end += self._receive_into(view[self._end :], deadline)
+
+    def _exactly(self, size: int, deadline: float) -> bytes:
+        """Exactly `size` bytes; memory grows with what came, not with what was claimed."""
+        collected = bytearray()
+        chunk = memoryview(bytearray(min(size, 16 << 10)))
+        while len(collected) < size:
+            room = chunk[: size - len(collected)]
+            collected += room[: self._receive_into(room, deadline)]
+        return bytes(collected)
+
+    def _receive_into(self, view: memoryview, deadline: float) -> int:
+        remaining = deadline - time.monotonic()
+        if remaining <= 0:
+            raise WireError("the peer took too long")
+        try:
+            self._socket.settimeout(remaining)
+            received = self._socket.recv_into(view)
+            if received and received < len(view) and self._quick_ack is not None:
+                # the sender may be waiting for this ACK before it sends the rest (Nagle at its end)
+                self._socket.setsockopt(socket.IPPROTO_TCP, self._quick_ack, 1)
+        except TimeoutError as error:
+            raise WireError("the peer took too long") from error
+        except OSError as error:
+            raise WireError(f"the connection broke: {error}") from error
+        if received == 0:
+            raise WireError("the peer closed the connection")
+        return received

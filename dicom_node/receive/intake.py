@@ -1,0 +1,241 @@
+"""Taking one instance in, by whatever transport: law 1, and the statuses that say what became of it.
+
+A data set is written to the spool as it comes; its head is looked at as soon as enough of it is there. Success is
+answered only after the bytes are durable, their name is, and the row that names them is committed, in that order.
+"""
+
+import contextlib
+import time
+from collections.abc import Callable, Iterator
+
+import structlog
+
+from dicom_node.dimse.status import Status
+from dicom_node.domain import Arrival, Head
+from dicom_node.encode.marks import is_result
+from dicom_node.errors import LedgerUnavailable, OutOfRoom, StorageFault
+from dicom_node.ledger import Ledger, instances, results
+from dicom_node.ledger.instances import Outcome
+from dicom_node.logs import hashed
+from dicom_node.receive.head import LONGEST_HEAD, HeadError, is_uid, read_head
+from dicom_node.receive.meta import file_meta
+from dicom_node.spool import Spool
+
+_log = structlog.get_logger(__name__)
+
+#: bytes after which the head is looked at for the first time: nearly always it is whole by then
+_FIRST_LOOK = 16 << 10
+
+#: DIMSE's 0 medium, 1 high, 2 low (PS3.7 9.1.1.1.6) as the ledger sorts it: higher first
+_PRIORITIES = {0: 0, 1: 1, 2: -1}
+
+
+class Intake:
+    """The way into spool and ledger; knows no transport. Its methods may be called from many threads."""
+
+    def __init__(
+        self,
+        spool: Spool,
+        ledger: Ledger,
+        *,
+        parameters: str,
+        low_watermark: int,
+        max_object_size: int,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        """`parameters` is the digest that an instance's jobs are queued with; sizes in bytes."""
+        self.spool = spool
+        self.max_object_size = max_object_size
+        self._ledger = ledger
+        self._parameters = parameters
+        self._low_watermark = low_watermark
+        self._clock = clock
+
+    def has_room(self) -> bool:
+        """Whether the disk is above the low watermark."""
+        return self.spool.free_bytes() >= self._low_watermark
+
+    def begin(
+        self,
+        *,
+        sop_class_uid: str,
+        sop_instance_uid: str,
+        transfer_syntax_uid: str,
+        calling_ae_title: str,
+        priority: int = 0,
+    ) -> "IncomingInstance":
+        """Place for one data set of which the sender claims these UIDs; `priority` as DIMSE has it."""
+        return IncomingInstance(
+            self,
+            sop_class_uid=sop_class_uid,
+            sop_instance_uid=sop_instance_uid,
+            transfer_syntax_uid=transfer_syntax_uid,
+            calling_ae_title=calling_ae_title,
+            priority=_PRIORITIES.get(priority, 0),
+        )
+
+    def record(
+        self,
+        *,
+        head: Head,
+        transfer_syntax_uid: str,
+        digest: str,
+        size: int,
+        calling_ae_title: str,
+        spool_key: str,
+        priority: int,
+    ) -> str:
+        """Enter what is durable in the spool; what it was (an Outcome, or `own_result`).
+
+        One transaction an instance, committed on return: where many are to share one, it is done here.
+        Raises OutOfRoom, StorageFault, LedgerUnavailable.
+        """
+        now = self._clock()
+        arrival = Arrival(
+            head=head,
+            transfer_syntax_uid=transfer_syntax_uid,
+            digest=digest,
+            size=size,
+            calling_ae_title=calling_ae_title,
+            spool_key=spool_key,
+            received_at=now,
+            priority=priority,
+        )
+        with self._ledger.transaction() as tx:
+            if results.is_ours(tx, head.sop_instance_uid):
+                return "own_result"
+            return instances.record(tx, arrival, parameters=self._parameters, now=now).outcome.value
+
+
+class IncomingInstance:
+    """One data set on its way in. Nothing raises: what went wrong is the answer of finish()."""
+
+    def __init__(
+        self,
+        intake: Intake,
+        *,
+        sop_class_uid: str,
+        sop_instance_uid: str,
+        transfer_syntax_uid: str,
+        calling_ae_title: str,
+        priority: int,
+    ) -> None:
+        self._intake = intake
+        self._sop_class_uid = sop_class_uid
+        self._sop_instance_uid = sop_instance_uid
+        self._transfer_syntax_uid = transfer_syntax_uid
+        self._calling_ae_title = calling_ae_title
+        self._priority = priority
+        self._cleanup = contextlib.ExitStack()
+        self._answer: tuple[Status, str] | None = None
+        self._head: Head | None = None
+        self._look_at: bytearray = bytearray()
+        self._next_look = _FIRST_LOOK
+        self._size = 0
+        if not (is_uid(sop_class_uid) and is_uid(sop_instance_uid)):
+            self._settle(Status.CANNOT_UNDERSTAND, "an Affected SOP Class or Instance UID that is none")
+        elif not intake.has_room():
+            self._settle(Status.OUT_OF_RESOURCES, "the disk is at its low watermark")
+        else:
+            with self._faults():
+                self._part = self._cleanup.enter_context(intake.spool.new())
+                self._part.write(
+                    file_meta(
+                        sop_class_uid=sop_class_uid,
+                        sop_instance_uid=sop_instance_uid,
+                        transfer_syntax_uid=transfer_syntax_uid,
+                        calling_ae_title=calling_ae_title,
+                    )
+                )
+                self._part.start_digest()
+
+    def write(self, data: bytes | memoryview) -> None:
+        """The next bytes of the data set, as received. They are dropped where the answer is settled already."""
+        if self._answer is not None:
+            return
+        self._size += len(data)
+        if self._size > self._intake.max_object_size:
+            self._settle(Status.OUT_OF_RESOURCES, f"more than {self._intake.max_object_size} bytes")
+            return
+        with self._faults():
+            self._part.write(data)
+        if self._head is None and len(self._look_at) < LONGEST_HEAD:
+            self._look_at += data[: LONGEST_HEAD - len(self._look_at)]
+            if len(self._look_at) >= self._next_look:
+                self._next_look = LONGEST_HEAD
+                with contextlib.suppress(HeadError):  # perhaps only not whole: finish() looks again
+                    self._look()
+
+    def finish(self) -> tuple[Status, str]:
+        """All bytes are here: keep them, or don't; the status and a comment of 64 characters at most."""
+        try:
+            if self._answer is None and self._head is None:
+                self._look()
+        except HeadError as error:
+            self._settle(Status.CANNOT_UNDERSTAND, str(error))
+        if self._answer is None and self._head is not None:
+            with self._faults():
+                self._keep(self._head)
+        self.abandon()
+        if self._answer is None:
+            raise AssertionError("an instance was finished twice")
+        status, comment = self._answer
+        say = _log.info if status is Status.SUCCESS else _log.warning
+        say(
+            "instance answered",
+            status=f"{status:04X}",
+            what=comment,
+            instance=hashed(self._sop_instance_uid),
+            bytes=self._size,
+            calling=self._calling_ae_title,
+        )
+        return status, "" if status is Status.SUCCESS else comment
+
+    def abandon(self) -> None:
+        """No more will come of it: the part file goes."""
+        with self._faults():
+            self._cleanup.close()
+
+    def _look(self) -> None:
+        head = read_head(self._look_at, self._transfer_syntax_uid)
+        self._look_at = bytearray()
+        if head.sop_instance_uid != self._sop_instance_uid:
+            self._settle(Status.DOES_NOT_MATCH_SOP_CLASS, "SOP Instance UID differs from the command's")
+        elif head.sop_class_uid != self._sop_class_uid:
+            self._settle(Status.DOES_NOT_MATCH_SOP_CLASS, "SOP Class UID differs from the command's")
+        elif is_result(head.manufacturer, head.manufacturer_model_name):
+            self._settle(Status.SUCCESS, "own_result")
+        self._head = head
+
+    def _keep(self, head: Head) -> None:
+        """Law 1. Raises what spool and ledger raise."""
+        digest, size = self._part.digest, self._part.digested
+        key = self._part.keep()
+        was = self._intake.record(
+            head=head,
+            transfer_syntax_uid=self._transfer_syntax_uid,
+            digest=digest,
+            size=size,
+            calling_ae_title=self._calling_ae_title,
+            spool_key=key,
+            priority=self._priority,
+        )
+        self._answer = (Status.SUCCESS, was)
+        if was not in (Outcome.NEW, Outcome.NEW_VERSION):
+            self._intake.spool.remove(key)
+
+    def _settle(self, status: Status, comment: str) -> None:
+        """The answer is known before the data set is whole; what was written of it goes."""
+        self._answer = (status, comment)
+        self._look_at = bytearray()
+        self.abandon()
+
+    @contextlib.contextmanager
+    def _faults(self) -> Iterator[None]:
+        """Turn what disk and ledger say into an answer, unless there is one: success stays success."""
+        try:
+            yield
+        except (OutOfRoom, StorageFault, LedgerUnavailable) as error:
+            _log.error("an instance could not be kept", why=str(error), answered=self._answer is not None)
+            if self._answer is None:
+                self._settle(Status.OUT_OF_RESOURCES, type(error).__name__)

@@ -1,0 +1,81 @@
+"""The receive role: listens, and says that it is alive, until it is told to stop."""
+
+import os
+import socket
+import threading
+import time
+
+import structlog
+
+from dicom_node import __version__
+from dicom_node.config import Role, Settings
+from dicom_node.errors import ConfigurationError, LedgerUnavailable, OutOfRoom, StorageFault
+from dicom_node.ledger import Ledger, processes
+from dicom_node.parameters import parameters_digest
+from dicom_node.receive.intake import Intake
+from dicom_node.receive.scp import StoreSCP
+from dicom_node.spool import Spool
+
+_log = structlog.get_logger(__name__)
+
+#: seconds between two signs of life in the ledger
+HEARTBEAT = 30.0
+#: seconds that a message which has begun may take to end once the role is told to stop
+DRAIN = 10.0
+
+
+def run(settings: Settings, stop: threading.Event) -> None:
+    """Receive until `stop` is set, then drain.
+
+    Raises ConfigurationError where the address can't be listened at, SchemaMismatch for another version's ledger.
+    """
+    ledger = Ledger.for_settings(settings.node)
+    try:
+        intake = Intake(
+            Spool(settings.node.folder / "spool"),
+            ledger,
+            parameters=parameters_digest(settings),
+            low_watermark=settings.receive.low_watermark,
+            max_object_size=settings.receive.max_object_size,
+        )
+        scp = _listen(settings, intake)
+        _log.info("listening", host=settings.receive.host, port=scp.port, ae_title=settings.node.ae_title)
+        try:
+            while True:
+                _say_alive(ledger)
+                if stop.wait(HEARTBEAT):
+                    break
+        finally:
+            if not scp.close(drain=DRAIN):
+                _log.warning("a peer did not finish in time and was cut off; it will send again", seconds=DRAIN)
+    finally:
+        ledger.close()
+
+
+def _listen(settings: Settings, intake: Intake) -> StoreSCP:
+    receive = settings.receive
+    try:
+        scp = StoreSCP(intake, receive, peers=settings.peers, ae_title=settings.node.ae_title)
+    except OSError as error:
+        raise ConfigurationError(
+            f"receive.host/port: cannot listen at {receive.host}:{receive.port} ({error.strerror}); "
+            "is another program there, or is the address not this machine's?"
+        ) from error
+    scp.start()
+    return scp
+
+
+def _say_alive(ledger: Ledger) -> None:
+    """A ledger that is away or full must not end the role: what is sent meanwhile is answered with 'try later'."""
+    try:
+        with ledger.transaction() as tx:
+            processes.heartbeat(
+                tx,
+                role=Role.RECEIVE.value,
+                host=socket.gethostname(),
+                pid=os.getpid(),
+                version=__version__,
+                now=time.time(),
+            )
+    except (LedgerUnavailable, OutOfRoom, StorageFault) as error:
+        _log.error("no sign of life could be written", why=str(error))

@@ -1,0 +1,71 @@
+"""The Storage SCP: the hardened server at one end, the intake at the other."""
+
+from collections.abc import Sequence
+
+from dicom_node.config import PeerSection, ReceiveSection
+from dicom_node.dimse.acceptor import AcceptorLimits, Incoming
+from dicom_node.dimse.commands import StoreRequest
+from dicom_node.dimse.contexts import accepted_contexts
+from dicom_node.dimse.requests import TEMPORARY_CONGESTION, AssociationRequest, Rejection
+from dicom_node.dimse.server import Server, ServerLimits
+from dicom_node.receive.callers import Callers
+from dicom_node.receive.intake import Intake
+
+
+class StoreSCP:
+    """Listens once start() is called; C-ECHO and C-STORE for the peers that may send."""
+
+    def __init__(
+        self, intake: Intake, settings: ReceiveSection, *, peers: Sequence[PeerSection], ae_title: str
+    ) -> None:
+        """Binds the address of `settings`. Raises OSError where it can't."""
+        self._intake = intake
+        self._callers = Callers(peers, ae_title=ae_title)
+        self._server = Server(
+            (settings.host, settings.port),
+            ae_title=ae_title,
+            contexts=accepted_contexts(),
+            admits=self._callers.admits,
+            judge=self._judge,
+            begin_store=self._begin_store,
+            limits=ServerLimits(
+                acceptor=AcceptorLimits(
+                    max_pdu=settings.max_pdu,
+                    io_timeout=settings.io_timeout,
+                    message_timeout=settings.message_timeout,
+                    idle_timeout=settings.idle_timeout,
+                ),
+                max_associations=settings.max_associations,
+                max_associations_per_peer=settings.max_associations_per_peer,
+                request_timeout=settings.io_timeout,
+            ),
+        )
+
+    @property
+    def port(self) -> int:
+        """The port that it listens at, where the settings left it open (0)."""
+        return self._server.port
+
+    def start(self) -> None:
+        """Accept associations from now on."""
+        self._server.start()
+
+    def close(self, *, drain: float) -> bool:
+        """Refuse what is new, finish what has begun within `drain` seconds; whether all of it did."""
+        return self._server.close(drain=drain)
+
+    def _judge(self, request: AssociationRequest) -> Rejection | None:
+        """Some senders take every error status for good, but a rejected association for a reason to retry."""
+        rejection = self._callers.judge(request)
+        if rejection is None and not self._intake.has_room():
+            return TEMPORARY_CONGESTION
+        return rejection
+
+    def _begin_store(self, request: StoreRequest) -> Incoming:
+        return self._intake.begin(
+            sop_class_uid=request.affected_sop_class_uid,
+            sop_instance_uid=request.affected_sop_instance_uid,
+            transfer_syntax_uid=request.transfer_syntax_uid,
+            calling_ae_title=request.calling_ae_title,
+            priority=request.priority,
+        )
