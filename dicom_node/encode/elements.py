@@ -16,7 +16,7 @@ from pydicom.dataset import Dataset
 from pydicom.errors import InvalidDicomError
 from pydicom.filebase import DicomBytesIO
 from pydicom.filewriter import write_data_element
-from pydicom.tag import BaseTag, ItemTag
+from pydicom.tag import BaseTag, ItemTag, Tag
 
 #: VRs with a 4-byte length in Explicit VR, PS3.5 7.1.2
 _LONG = frozenset({"OB", "OD", "OF", "OL", "OV", "OW", "SQ", "SV", "UC", "UN", "UR", "UT", "UV"})
@@ -77,11 +77,17 @@ class Element:
 
 def charset_of(dataset: Dataset) -> list[str]:
     """Python's names of the character sets of `dataset`; Latin-1, as pydicom reads it, where they are unknown."""
+    tag = Tag("SpecificCharacterSet")
+    held = dataset.get_item(tag) if tag in dataset else None
+    value = held.value if held is not None else None
+    if isinstance(value, bytes):
+        value = value.decode("latin-1").split("\\")
+    names = [value or ""] if isinstance(value, str | None) else [str(name) for name in value]
     with warnings.catch_warnings():
         # pydicom warns of names that are none and takes the default
         warnings.simplefilter("ignore")
         try:
-            return convert_encodings(dataset.get("SpecificCharacterSet") or "ISO_IR 6")
+            return convert_encodings([name.strip(" \0") for name in names])
         except MALFORMED:
             return ["iso8859"]
 
@@ -114,6 +120,8 @@ def _of_raw(held: RawDataElement, charset: list[str], depth: int) -> Element:
                 items = convert_raw_data_element(held).value
         except MALFORMED as error:
             raise CannotCarry(f"{held.tag} is no sequence: {error}") from error
+        if value and (not items or not value.startswith((b"\xfe\xff\x00\xe0", b"\xff\xfe\xe0\x00"))):
+            raise CannotCarry(f"{held.tag} is no sequence: it begins with no whole item")
         return _of_items(held.tag, items, charset, depth)
     unit = _UNITS.get(vr, 1)
     if len(value) % unit:
