@@ -15,7 +15,7 @@ from pydicom.dataset import Dataset
 
 from dicom_node.analyse import wire
 from dicom_node.analyse.headers import text
-from dicom_node.analyse.parse import open_file, parse_header, picture_digest, read_film, spacing_mm
+from dicom_node.analyse.parse import parse_header, picture_digest, read_film, spacing_mm
 from dicom_node.analyse.select import select
 from dicom_node.domain import Reason
 from dicom_node.encode.identity import header_of
@@ -27,6 +27,9 @@ _IDENTITY = {
     "sop_instance_uid": "SOPInstanceUID",
     "series_instance_uid": "SeriesInstanceUID",
     "study_instance_uid": "StudyInstanceUID",
+    "patient_id": "PatientID",
+    "issuer_of_patient_id": "IssuerOfPatientID",
+    "accession_number": "AccessionNumber",
 }
 
 #: a message and the bytes that follow it
@@ -54,7 +57,7 @@ class Answerer:
 
     def _messages(self, request: dict[str, Any]) -> Iterator[_Message]:
         try:
-            with open_file(Path(request["path"])) as file:
+            with Path(request["path"]).open("rb") as file:
                 parsed = parse_header(file)
                 message = _header_message(parsed.header)
                 verdict = select(
@@ -66,6 +69,10 @@ class Answerer:
                 yield message | {"reason": verdict.reason, "detail": verdict.detail}, ()
                 if verdict.reason is None:
                     yield _film_message(read_film(parsed))
+        except OSError as error:
+            # not what is read but how: nothing is said of the file
+            detail = f"it cannot be read from its disk ({error.strerror})"
+            yield {"reason": Reason.NOT_DICOM, "detail": detail, "transient": True}, ()
         except Unreadable as error:
             yield {"reason": error.reason, "detail": error.detail}, ()
         except RecursionError:

@@ -6,6 +6,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -35,6 +36,8 @@ class Decoder:
             "cpu_seconds": limits.decode_cpu_seconds,
             "select": rules.model_dump(mode="json"),
         }
+        self._replacing = threading.Lock()
+        self._closed = False
         self._child = _Child(self._setup)
 
     def decode(self, request: DecodeRequest) -> Decoded:
@@ -66,8 +69,15 @@ class Decoder:
                 "(analyse.decoders, analyse.decode_memory)"
             ) from error
 
+    def kill(self) -> None:
+        """Kill the child for good; from another thread too: what `decode` is at raises DecoderUnavailable."""
+        with self._replacing:
+            self._closed = True
+            self._child.kill()
+
     def close(self) -> None:
-        """End the child."""
+        """End the child for good."""
+        self.kill()
         self._child.end()
 
     def __enter__(self) -> "Decoder":
@@ -99,8 +109,11 @@ class Decoder:
         return known, False
 
     def _replace(self) -> None:
-        self._child.end()
-        self._child = _Child(self._setup)
+        with self._replacing:
+            if self._closed:
+                raise DecoderUnavailable("the decoder is closed: the node is stopping")
+            self._child.end()
+            self._child = _Child(self._setup)
 
 
 def _after_death(known: Decoded, died: int, limits: AnalyseSection) -> tuple[Decoded, bool]:
@@ -160,6 +173,10 @@ class _Child:
         yield known
         if known.reason is None:
             yield film_told(self._connection, known, most_octets=self._memory, deadline=deadline)
+
+    def kill(self) -> None:
+        """Kill it; whoever waits for its answer sees the end of the connection."""
+        self._process.kill()
 
     def end(self, *, patience: float = 0.0) -> int:
         """Its exit code once it has ended: by itself within `patience` seconds, else killed."""

@@ -49,12 +49,16 @@ class Decoded:
     sop_instance_uid: str | None = None
     series_instance_uid: str | None = None
     study_instance_uid: str | None = None
+    #: of the patient and the order, decoded by the file's character set; never logged
+    patient_id: str = ""
+    issuer_of_patient_id: str = ""
+    accession_number: str = ""
     #: distance of rows, distance of columns
     spacing_mm: tuple[float, float] | None = None
     film: Film | None = None
     #: of the film as displayed, 64 hex digits
     picture_digest: str | None = None
-    #: the child was killed from outside, twice: memory was short, and the same file may be read later
+    #: the file may be read later: its disk failed, or the child was killed from outside, twice
     transient: bool = False
 
 
@@ -63,12 +67,16 @@ def header_told(message: dict[str, Any]) -> Decoded:
     try:
         reason, detail = _verdict(message)
         if "header" not in message:
-            return Decoded(reason=reason or Reason.DECODE_FAILED, detail=detail)
+            transient = bool(message.get("transient"))
+            return Decoded(reason=reason or Reason.DECODE_FAILED, detail=detail, transient=transient)
         identity = message["identity"]
         return Decoded(
             reason=reason,
             detail=detail,
             header=_header(message["header"]),
+            patient_id=str(identity["patient_id"]),
+            issuer_of_patient_id=str(identity["issuer_of_patient_id"]),
+            accession_number=str(identity["accession_number"]),
             spacing_mm=_spacing(message["spacing_mm"]),
             sop_instance_uid=_uid(identity["sop_instance_uid"]),
             series_instance_uid=_uid(identity["series_instance_uid"]),
@@ -87,7 +95,8 @@ def film_told(connection: socket.socket, known: Decoded, *, most_octets: int, de
     try:
         if "rows" not in message:
             reason, detail = _verdict(message)
-            return replace(known, reason=reason or Reason.DECODE_FAILED, detail=detail)
+            transient = bool(message.get("transient"))
+            return replace(known, reason=reason or Reason.DECODE_FAILED, detail=detail, transient=transient)
         rows, columns = int(message["rows"]), int(message["columns"])
         digest = str(message["picture_digest"])
         has_valid = bool(message["has_valid"])

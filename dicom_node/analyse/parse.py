@@ -3,7 +3,6 @@
 import hashlib
 from dataclasses import dataclass
 from io import BufferedReader
-from pathlib import Path
 from typing import BinaryIO, cast
 
 import numpy as np
@@ -20,6 +19,8 @@ from dicom_node.errors import Unreadable
 from model.contract import Film, FilmError
 from model.film import film_from
 
+#: what pydicom raises on files that break its rules; a disk that cannot be read is no such thing
+_BROKEN = tuple(kind for kind in (*MALFORMED, EOFError) if kind is not OSError)
 #: a read of more octets than this is checked against what the file still has, before memory is asked for
 _LARGE = 1 << 16
 _UNDEFINED = 0xFFFFFFFF
@@ -67,7 +68,7 @@ def parse_header(file: BufferedReader) -> Parsed:
         header = dcmread(source, stop_before_pixels=True, force=True)
     except RecursionError as error:
         raise Unreadable(Reason.DECODE_LIMIT, "its sequences are nested too deeply") from error
-    except (*MALFORMED, EOFError) as error:
+    except _BROKEN as error:
         raise Unreadable(Reason.NOT_DICOM, f"it cannot be parsed ({type(error).__name__})") from error
     if not whole and not (text(header, "SOPClassUID") or (text(header, "Modality") and "Rows" in header)):
         raise Unreadable(Reason.NOT_DICOM, "it has no DICOM preamble, and what it holds is no data set")
@@ -85,7 +86,7 @@ def read_film(parsed: Parsed) -> Film:
         rest = _read(parsed.source, implicit=bool(implicit), little=little is not False)
     except EOFError as error:
         raise Unreadable(Reason.TRUNCATED, "the file ends within its Pixel Data") from error
-    except MALFORMED as error:
+    except _BROKEN as error:
         raise Unreadable(Reason.DECODE_FAILED, f"its Pixel Data cannot be parsed ({type(error).__name__})") from error
     _refuse_truncated(rest)
     header.update(rest)
@@ -122,14 +123,6 @@ def spacing_mm(header: Dataset) -> tuple[float, float] | None:
         if 0.01 <= rows <= 10 and 0.01 <= columns <= 10:
             return rows, columns
     return None
-
-
-def open_file(path: Path) -> BufferedReader:
-    """Open `path` for reading. Raises Unreadable where it is no file that can be read."""
-    try:
-        return path.open("rb")
-    except OSError as error:
-        raise Unreadable(Reason.NOT_DICOM, f"it cannot be opened ({error.strerror})") from error
 
 
 def _is_part10(source: Source) -> bool:
