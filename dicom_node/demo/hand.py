@@ -30,8 +30,8 @@ def hand(seed: int) -> Radiograph:
     rng = np.random.default_rng(seed)
     grain = 1 + 0.08 * fractal(rng, ANATOMY, slope=0.7, longest=6, shortest=0.9)
     bone = ANATOMY.blur(paint(ANATOMY, _bones(ANATOMY)), 0.3) * grain
-    # 50 kVp: everything attenuates about three times as much as in the beam of a chest film
-    water = np.asarray(3.0 * (_flesh(ANATOMY) + 1.6 * bone), np.float32)
+    # 50 kVp: everything attenuates about four times as much as in the beam of a chest film
+    water = np.asarray(4.0 * (_flesh(ANATOMY) + 1.6 * bone), np.float32)
     return Radiograph(
         pixels=np.ascontiguousarray(develop(rng, water)[_FIELD]),
         spacing=FILM.spacing,
@@ -77,10 +77,10 @@ def _flesh(plane: Plane) -> Map:
     layers = []
     for joints in _rays():
         finger = smooth_curve(np.array([*joints[:-1], joints[-1] + (joints[-1] - joints[-2]) * 0.12]), step=2.0)
-        layers.append(paint(plane, [tube(plane, finger, 9.0).solid(np.full(len(finger), 15.0))]))
+        layers.append(paint(plane, [tube(plane, finger, 9.5).solid(np.full(len(finger), 17.0))]))
     wrist = smooth_curve(np.array([(1.0, 48.0), (2.0, 75.0), (4.0, 230.0)]), step=4.0)
     half = np.interp(wrist[:, 1], (48, 75, 160), (33, 29, 34))
     layers.append(paint(plane, [tube(plane, wrist, half).solid(np.full(len(wrist), 38.0))]))
-    layers.append(paint(plane, [ellipsoid(plane, (-1.0, 8.0), (46, 42, 15), turn=1.6)]))
-    layers.append(paint(plane, [ellipsoid(plane, (-36.0, 30.0), (30, 17, 13), turn=-0.9)]))
+    layers.append(paint(plane, [ellipsoid(plane, (-1.0, 10.0), (56, 44, 16), turn=1.6)]))
+    layers.append(paint(plane, [ellipsoid(plane, (-36.0, 27.0), (36, 20, 14), turn=-2.1)]))
     return plane.blur(np.max(layers, axis=0), 1.0)

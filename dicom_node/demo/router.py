@@ -1,0 +1,100 @@
+"""Auto-routing as archives do it: a study's images go on to a peer once the study has been quiet for a moment."""
+
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from dicom_node.errors import NodeError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Route:
+    """Where every new study goes, but for what came from there."""
+
+    ae_title: str
+    host: str
+    port: int
+    #: seconds without a new image of the study after which it goes on
+    quiet: float = 0.5
+
+
+#: sends files along a route as the AE title that it is given first; raises NodeError where it could not
+Send = Callable[[str, Route, list[Path]], None]
+
+
+@dataclass(kw_only=True)
+class _Waiting:
+    """One study on one route."""
+
+    due: float
+    paths: list[Path] = field(default_factory=list)
+
+
+class Router:
+    """One thread that sends what is due; what fails is due again a second later."""
+
+    def __init__(self, ae_title: str, routes: Mapping[str, Route], send: Send) -> None:
+        self._ae_title = ae_title
+        self._routes = routes
+        self._send = send
+        self._changed = threading.Condition()
+        self._waiting: dict[tuple[str, str], _Waiting] = {}
+        self._stopping = False
+        self._thread = threading.Thread(target=self._run, name="router", daemon=True)
+        #: why the last attempt on a route failed, by the route's name; a route that works is not in it
+        self.trouble: dict[str, str] = {}
+
+    def start(self) -> None:
+        """Send, from now on."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Send nothing more; an attempt that is under way ends first."""
+        with self._changed:
+            self._stopping = True
+            self._changed.notify_all()
+        self._thread.join(10)
+
+    def arrived(self, study_instance_uid: str, path: Path, *, sender: str) -> None:
+        """A new object of that study lies at `path`."""
+        now = time.monotonic()
+        with self._changed:
+            for name, route in self._routes.items():
+                if sender != route.ae_title:
+                    waiting = self._waiting.setdefault((name, study_instance_uid), _Waiting(due=now))
+                    waiting.paths.append(path)
+                    waiting.due = now + route.quiet
+            self._changed.notify_all()
+
+    def _run(self) -> None:
+        while (found := self._next()) is not None:
+            key, waiting = found
+            try:
+                self._send(self._ae_title, self._routes[key[0]], waiting.paths)
+            except NodeError as error:
+                self.trouble[key[0]] = str(error)
+                self._again(key, waiting)
+            else:
+                self.trouble.pop(key[0], None)
+
+    def _next(self) -> tuple[tuple[str, str], _Waiting] | None:
+        """The next study that is due, taken out; None when it is time to stop."""
+        with self._changed:
+            while not self._stopping:
+                now = time.monotonic()
+                key = min(self._waiting, key=lambda k: self._waiting[k].due, default=None)
+                if key is None:
+                    self._changed.wait()
+                elif self._waiting[key].due <= now:
+                    return key, self._waiting.pop(key)
+                else:
+                    self._changed.wait(self._waiting[key].due - now)
+        return None
+
+    def _again(self, key: tuple[str, str], failed: _Waiting) -> None:
+        with self._changed:
+            waiting = self._waiting.setdefault(key, _Waiting(due=0.0))
+            waiting.paths[:0] = failed.paths
+            waiting.due = time.monotonic() + 1.0

@@ -1,0 +1,1 @@
+"""Sending as an archive or a modality does it, for the demonstration's peers."""
