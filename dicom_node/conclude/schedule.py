@@ -1,13 +1,11 @@
 """APScheduler as an alarm clock: it says when to look, and owns no state. What is due stands in the ledger."""
 
-import contextlib
 import threading
 from collections.abc import Callable
 from datetime import UTC, datetime
 from enum import StrEnum
 from types import TracebackType
 
-from apscheduler.jobstores.base import JobLookupError
 from apscheduler.schedulers.background import BackgroundScheduler
 
 
@@ -20,7 +18,8 @@ class Task(StrEnum):
     RETAIN = "retain"
 
 
-_LOOK = "look"
+#: weeks until the alarm would ring by itself: at no time
+_AGES = 5000
 
 
 class Schedule:
@@ -31,16 +30,12 @@ class Schedule:
         self._lock = threading.Lock()
         self._due: set[Task] = set()
         self._scheduler = BackgroundScheduler(timezone=UTC, job_defaults={"coalesce": True, "misfire_grace_time": None})
+        # set anew at each look, never removed: a date job removes itself, and trips over a shutdown meanwhile
+        self._look = self._scheduler.add_job(wake, "interval", weeks=_AGES, next_run_time=None)
 
     def look_at(self, when: float | None) -> None:
         """Wake at `when` (seconds since the epoch), instead of at the time given before; None: at no time."""
-        if when is not None:
-            self._scheduler.add_job(
-                self._wake, "date", run_date=datetime.fromtimestamp(when, UTC), id=_LOOK, replace_existing=True
-            )
-        else:
-            with contextlib.suppress(JobLookupError):
-                self._scheduler.remove_job(_LOOK)
+        self._look.modify(next_run_time=None if when is None else datetime.fromtimestamp(when, UTC))
 
     def every(self, seconds: float, task: Task) -> None:
         """Wake with `task` due now, and again every `seconds`."""
