@@ -16,10 +16,11 @@ from typing import Self
 from pydicom import dcmread
 from pydicom.dataset import FileMetaDataset
 from pydicom.errors import InvalidDicomError
+from pydicom.filebase import DicomBytesIO
 from pydicom.filewriter import write_file_meta_info
+from pydicom.uid import UID
 
 from dicom_node.demo.router import Route, Router
-from dicom_node.demo.sending import send
 from dicom_node.dimse.acceptor import AcceptorLimits
 from dicom_node.dimse.commands import StoreRequest
 from dicom_node.dimse.contexts import accepted_contexts
@@ -74,7 +75,7 @@ def keep_first(held: Kept | None, arrived: Kept) -> Verdict:
 
 
 class Archive:
-    """A C-STORE and C-ECHO SCP on loopback with an index in memory. A context manager: started inside, stopped after."""
+    """A C-STORE and C-ECHO SCP on loopback, its index in memory. A context manager: it listens inside."""
 
     def __init__(
         self,
@@ -92,7 +93,7 @@ class Archive:
         self._changed = threading.Condition()
         self._held: dict[str, Kept] = {}
         self.ae_title = ae_title
-        self.router = Router(ae_title, routes or {}, send)
+        self.router = Router(ae_title, routes or {})
         self._server = Server(
             ("127.0.0.1", port),
             ae_title=ae_title,
@@ -194,11 +195,11 @@ class _Arriving:
 def _as_file(request: StoreRequest, data_set: bytes) -> bytes:
     """Preamble and file meta (PS3.10 7.1) before the bytes as received."""
     meta = FileMetaDataset()
-    meta.MediaStorageSOPClassUID = request.affected_sop_class_uid
-    meta.MediaStorageSOPInstanceUID = request.affected_sop_instance_uid
-    meta.TransferSyntaxUID = request.transfer_syntax_uid
+    meta.MediaStorageSOPClassUID = UID(request.affected_sop_class_uid)
+    meta.MediaStorageSOPInstanceUID = UID(request.affected_sop_instance_uid)
+    meta.TransferSyntaxUID = UID(request.transfer_syntax_uid)
     meta.SourceApplicationEntityTitle = request.calling_ae_title
-    out = io.BytesIO()
-    out.write(b"\0" * 128 + b"DICM")
+    out = DicomBytesIO(b"\0" * 128 + b"DICM")
+    out.seek(0, io.SEEK_END)
     write_file_meta_info(out, meta, enforce_standard=True)
     return out.getvalue() + data_set

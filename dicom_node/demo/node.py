@@ -11,9 +11,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from dicom_node.demo.sending import answers
 from dicom_node.config import Settings, load_settings
-from dicom_node.errors import NodeError, Permanent
+from dicom_node.demo.sending import answers
+from dicom_node.errors import Permanent
 from dicom_node.ledger import Ledger
 
 AE_TITLE = "CHEXNODE"
@@ -71,7 +71,14 @@ class Node:
     def __enter__(self) -> Self:
         with self.log_path.open("ab") as log:
             self._process = subprocess.Popen(  # noqa: S603 - our own interpreter and command line
-                [sys.executable, "-c", "from dicom_node.cli import main; main()", "serve", "--config", self.settings_path],
+                [
+                    sys.executable,
+                    "-c",
+                    "from dicom_node.cli import main; main()",
+                    "serve",
+                    "--config",
+                    self.settings_path,
+                ],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -102,7 +109,7 @@ class Node:
     def wait_until_it_answers(self) -> None:
         """Raises Permanent when the node ends, or does not answer a C-ECHO in time."""
         deadline = time.monotonic() + _START
-        while why := answers(AE_TITLE, "127.0.0.1", self.port, calling=self.settings.peers[0].ae_title):
+        while why := answers(self.settings.peers[0].ae_title, AE_TITLE, "127.0.0.1", self.port):
             self.check()
             if time.monotonic() > deadline:
                 raise Permanent(

@@ -7,7 +7,11 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image as Picture
 from pydicom import Dataset, dcmread
-from pydicom.uid import MultiFrameTrueColorSecondaryCaptureImageStorage, SecondaryCaptureImageStorage, SegmentationStorage
+from pydicom.uid import (
+    MultiFrameTrueColorSecondaryCaptureImageStorage,
+    SecondaryCaptureImageStorage,
+    SegmentationStorage,
+)
 from scipy import ndimage
 
 from dicom_node.demo.archive import Archive, Kept
@@ -68,13 +72,17 @@ def complaints(study: Study, results: list[Returned], reasons: list[str]) -> lis
     if missing := expected.kinds - came:
         said.append(f"{study.label}: no {' and no '.join(sorted(k.upper() for k in missing))} came back")
     if surplus := came - expected.kinds:
-        said.append(f"{study.label}: {' and '.join(sorted(k.upper() for k in surplus))} came back, nothing is there to mark")
+        said.append(
+            f"{study.label}: {' and '.join(sorted(k.upper() for k in surplus))} came back, nothing is there to mark"
+        )
     if expected.reason is not None and expected.reason not in reasons:
         told = ", ".join(reasons) or "none"
         said.append(f"{study.label}: should have been declined as {expected.reason}, the node's reason is {told}")
     if not missing:
         for image in study.images:
-            marks = [box for r in results if r.kind is Kind.SEG and r.source == image.sop_instance_uid for box in marks_of(r)]
+            marks = [
+                box for r in results if r.kind is Kind.SEG and r.source == image.sop_instance_uid for box in marks_of(r)
+            ]
             said += [_unmarked(study, planted) for planted in image.planted if not is_marked(planted, marks)]
     return said
 

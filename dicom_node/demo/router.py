@@ -2,10 +2,11 @@
 
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from dicom_node.demo.sending import send
 from dicom_node.errors import NodeError
 
 
@@ -20,10 +21,6 @@ class Route:
     quiet: float = 0.5
 
 
-#: sends files along a route as the AE title that it is given first; raises NodeError where it could not
-Send = Callable[[str, Route, list[Path]], None]
-
-
 @dataclass(kw_only=True)
 class _Waiting:
     """One study on one route."""
@@ -35,10 +32,9 @@ class _Waiting:
 class Router:
     """One thread that sends what is due; what fails is due again a second later."""
 
-    def __init__(self, ae_title: str, routes: Mapping[str, Route], send: Send) -> None:
+    def __init__(self, ae_title: str, routes: Mapping[str, Route]) -> None:
         self._ae_title = ae_title
         self._routes = routes
-        self._send = send
         self._changed = threading.Condition()
         self._waiting: dict[tuple[str, str], _Waiting] = {}
         self._stopping = False
@@ -71,8 +67,9 @@ class Router:
     def _run(self) -> None:
         while (found := self._next()) is not None:
             key, waiting = found
+            route = self._routes[key[0]]
             try:
-                self._send(self._ae_title, self._routes[key[0]], waiting.paths)
+                send(self._ae_title, route.ae_title, route.host, route.port, waiting.paths)
             except NodeError as error:
                 self.trouble[key[0]] = str(error)
                 self._again(key, waiting)

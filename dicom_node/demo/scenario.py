@@ -45,19 +45,20 @@ def run_demo(paths: Sequence[Path], stay: bool = False, folder: Path | None = No
 def _run(console: Console, where: Path, paths: Sequence[Path], stay: bool) -> int:
     port = free_port()
     route = Route(ae_title=AE_TITLE, host="127.0.0.1", port=port)
-    with Archive(where / "archive", routes={"node": route}) as archive:
-        with Node(where / "node", archive_ae_title=archive.ae_title, archive_port=archive.port, port=port) as node:
-            studies = _studies(console, where, paths)
-            console.print(f"Starting the node ({AE_TITLE}, port {port}) and an archive (ARCHIVE, port {archive.port})")
-            node.wait_until_it_answers()
-            watches = [Watch(study=study) for study in studies]
-            for study in studies:
-                to_archive = Route(ae_title=archive.ae_title, host="127.0.0.1", port=archive.port)
-                send(SENDER, to_archive, [image.path for image in study.images])
-            watch(archive, node, watches, console)
-            problems = _conclude(console, where, archive, watches)
-            if stay:
-                _stay(console, archive, node)
+    with (
+        Archive(where / "archive", routes={"node": route}) as archive,
+        Node(where / "node", archive_ae_title=archive.ae_title, archive_port=archive.port, port=port) as node,
+    ):
+        studies = _studies(console, where, paths)
+        console.print(f"Starting the node ({AE_TITLE}, port {port}) and an archive (ARCHIVE, port {archive.port})")
+        node.wait_until_it_answers()
+        watches = [Watch(study=study) for study in studies]
+        for study in studies:
+            send(SENDER, archive.ae_title, "127.0.0.1", archive.port, [image.path for image in study.images])
+        watch(archive, node, watches, console)
+        problems = _conclude(console, where, archive, watches)
+        if stay:
+            _stay(console, archive, node)
     if problems:
         for problem in problems:
             console.print(f"[red]Not as it should be:[/] {_plain(problem)}")

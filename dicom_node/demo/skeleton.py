@@ -47,7 +47,9 @@ def _rib(
     y = top + drop * (1 - np.cos(angle)) / 2 - 5 * np.sin(2 * np.clip(angle, 0, np.pi / 2)) + 2
     z = -float(build.cavity_depth(level)[0]) * np.cos(angle)
     run = np.hypot(np.gradient(x), np.gradient(y))
-    foreshortened = np.clip(np.sqrt(run**2 + np.gradient(z) ** 2) / np.maximum(run, 1e-6), 1, 1.2 if number == 0 else 1.9)
+    foreshortened = np.clip(
+        np.sqrt(run**2 + np.gradient(z) ** 2) / np.maximum(run, 1e-6), 1, 1.2 if number == 0 else 1.9
+    )
     half = np.interp(angle, (0.2, 0.8, np.pi / 2, 2.0, front), (4.6, 6.0, 6.2, 6.6, 7.2)) * rng.uniform(0.94, 1.04)
     depth = np.interp(angle, (0.2, 0.7, np.pi / 2, 2.2, front), (15.0, 16.0, 14.0, 11.5, 9.5)) * foreshortened**0.6
     depth = depth * np.clip((front - angle) / 0.16, 0.12, 1)

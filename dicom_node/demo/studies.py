@@ -117,7 +117,9 @@ def found(paths: Iterable[Path]) -> Found:
             by_study[study].setdefault(image.sop_instance_uid, image)
     if not by_study:
         why = f" ({left_out[0][0]}: {left_out[0][1]})" if left_out else ""
-        raise ConfigurationError(f"no DICOM file among {len(files)} files{why}; name DICOM files or folders that hold some")
+        raise ConfigurationError(
+            f"no DICOM file among {len(files)} files{why}; name DICOM files or folders that hold some"
+        )
     return Found(
         studies=tuple(
             Study(label=_label(list(images.values())), study_instance_uid=uid, images=tuple(images.values()))
@@ -142,7 +144,9 @@ def _read(path: Path) -> tuple[str, Image]:
     """The Study Instance UID and what a sender needs to know. Raises ValueError, InvalidDicomError."""
     tags = ["SOPClassUID", "SOPInstanceUID", "StudyInstanceUID"]
     ds = dcmread(path, specific_tags=list(tags), stop_before_pixels=True)
-    missing = [tag for tag in tags if not ds.get(tag)] + ["TransferSyntaxUID"] * ("TransferSyntaxUID" not in ds.file_meta)
+    missing = [tag for tag in tags if not ds.get(tag)] + ["TransferSyntaxUID"] * (
+        "TransferSyntaxUID" not in ds.file_meta
+    )
     if missing:
         raise ValueError(f"it has no {', '.join(missing)}")
     image = Image(

@@ -15,8 +15,7 @@ from dicom_node.demo.returned import Returned, results_of
 from dicom_node.demo.studies import Study
 from dicom_node.domain import DeliveryState, JobState, StudyState
 from dicom_node.errors import Permanent
-from dicom_node.ledger import Ledger
-from dicom_node.ledger import overview
+from dicom_node.ledger import Ledger, overview
 from dicom_node.ledger.overview import StudyView
 
 #: seconds without any change anywhere after which a demonstration gives up
@@ -70,7 +69,10 @@ def _step(view: StudyView | None, returned: set[str]) -> tuple[str, bool]:
     back = sum(delivery.sop_instance_uid in returned for delivery in view.deliveries)
     if not view.deliveries:
         return "nothing to send back", True
-    ended = all(d.state in _ENDED and (d.state is not DeliveryState.STORED or d.sop_instance_uid in returned) for d in view.deliveries)
+    ended = all(
+        d.state in _ENDED and (d.state is not DeliveryState.STORED or d.sop_instance_uid in returned)
+        for d in view.deliveries
+    )
     return f"{back} of {len(view.deliveries)} results back in the archive", ended
 
 
