@@ -95,7 +95,6 @@ class Acceptor:
         self._pdvs = PDVReader(wire, io_timeout=limits.io_timeout)
         self._association = accepting_association(ae, wire)
         self._association.acceptor.maximum_length = limits.max_pdu
-        self._association.acceptor.ae_title = ae.ae_title
         # shared by all associations: negotiation only reads them, and copying them costs 20 ms
         self._association.acceptor.supported_contexts = contexts
         for event, handler in handlers:

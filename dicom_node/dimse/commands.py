@@ -1,7 +1,4 @@
-"""C-STORE's command sets, read and written by hand: Implicit VR Little Endian, always (PS3.7 6.3.1).
-
-Only the C-STORE is served without pynetdicom, so only its fields are known here.
-"""
+"""Command sets of C-STORE and C-ECHO, read and written by hand: Implicit VR Little Endian, always (PS3.7 6.3.1)."""
 
 import struct
 from dataclasses import dataclass
@@ -9,6 +6,8 @@ from dataclasses import dataclass
 #: Command Field (0000,0100) of a C-STORE request and its response (PS3.7 E.1)
 C_STORE_RQ = 0x0001
 C_STORE_RSP = 0x8001
+C_ECHO_RQ = 0x0030
+C_ECHO_RSP = 0x8030
 #: Command Data Set Type (0000,0800): no data set follows
 NO_DATA_SET = 0x0101
 
@@ -61,7 +60,12 @@ def number(elements: dict[int, bytes], element: int) -> int:
 
 def uid(elements: dict[int, bytes], element: int) -> str:
     """A UID of the command set, padding removed; empty where it is missing. It is data, whatever it says."""
-    return elements.get(element, b"").rstrip(b"\0 ").decode("ascii", "replace")
+    return element_text(elements.get(element, b""))
+
+
+def element_text(value: bytes) -> str:
+    """A value of the default repertoire, padding removed."""
+    return value.rstrip(b"\0 ").decode("ascii", "replace")
 
 
 def store_response(request: StoreRequest, status: int, comment: str = "") -> bytes:
@@ -76,12 +80,50 @@ def store_response(request: StoreRequest, status: int, comment: str = "") -> byt
     if comment:
         body += _text(0x0902, comment.encode("ascii", "replace")[:64], b" ")
     body += _text(0x1000, request.affected_sop_instance_uid.encode("ascii", "replace"), b"\0")
-    return _ELEMENT.pack(0, 0, 4) + struct.pack("<I", len(body)) + body
+    return _whole(body)
+
+
+def store_request(*, message_id: int, sop_class_uid: str, sop_instance_uid: str) -> bytes:
+    """The command set of a C-STORE-RQ, of medium priority (PS3.7 9.3.1.1)."""
+    return _whole(
+        _text(0x0002, sop_class_uid.encode("ascii", "replace"), b"\0")
+        + _number(0x0100, C_STORE_RQ)
+        + _number(0x0110, message_id)
+        + _number(0x0700, 0)
+        + _number(0x0800, 0)
+        + _text(0x1000, sop_instance_uid.encode("ascii", "replace"), b"\0")
+    )
+
+
+def echo_request(*, message_id: int, sop_class_uid: str) -> bytes:
+    """The command set of a C-ECHO-RQ (PS3.7 9.3.5.1)."""
+    return _whole(
+        _text(0x0002, sop_class_uid.encode("ascii"), b"\0")
+        + _number(0x0100, C_ECHO_RQ)
+        + _number(0x0110, message_id)
+        + _number(0x0800, NO_DATA_SET)
+    )
 
 
 def as_p_data(context_id: int, command: bytes) -> bytes:
     """A whole P-DATA-TF PDU with `command` as the only and last command fragment (PS3.8 9.3.5, E.2)."""
     return struct.pack(">BxIIBB", 0x04, len(command) + 6, len(command) + 2, context_id, 0x03) + command
+
+
+def data_fragments(context_id: int, data: memoryview, *, largest: int, ends: bool) -> bytes:
+    """P-DATA-TF PDUs of at most `largest` bytes each, one PDV in each; `ends`: the last of them is the last."""
+    pieces: list[bytes | memoryview] = []
+    for start in range(0, max(len(data), 1), largest - 6):
+        piece = data[start : start + largest - 6]
+        last = ends and start + len(piece) >= len(data)
+        pieces.append(struct.pack(">BxIIBB", 0x04, len(piece) + 6, len(piece) + 2, context_id, 0x02 if last else 0))
+        pieces.append(piece)
+    return b"".join(pieces)
+
+
+def _whole(body: bytes) -> bytes:
+    """With its group length (0000,0000) in front."""
+    return _ELEMENT.pack(0, 0, 4) + struct.pack("<I", len(body)) + body
 
 
 def _number(element: int, value: int) -> bytes:

@@ -17,16 +17,17 @@ from dataclasses import dataclass
 from typing import Any
 
 import structlog
-from pynetdicom import AE
 from pynetdicom.presentation import PresentationContext
 
 from dicom_node.dimse.acceptor import Acceptor, AcceptorLimits, BeginStore
 from dicom_node.dimse.commands import CommandError
+from dicom_node.dimse.provider import application_entity
 from dicom_node.dimse.requests import LOCAL_LIMIT_EXCEEDED, Admits, AssociationRequest, Judges, Rejection
-from dicom_node.dimse.wire import INVALID_PARAMETER, Wire, WireError, hang_up, tune
+from dicom_node.dimse.wire import INVALID_PARAMETER, PDUType, Wire, WireError, hang_up, tune
 
 _log = structlog.get_logger(__name__)
 _BACKLOG = 256
+_REQUEST = frozenset({PDUType.A_ASSOCIATE_RQ})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,7 +80,7 @@ class Server:
 
         `tls` is asked at each connection, so that a renewed certificate needs no restart.
         """
-        self._ae = AE(ae_title)
+        self._ae = application_entity(ae_title)
         self._contexts = contexts
         self._admits = admits
         self._judge = judge
@@ -211,7 +212,7 @@ class Server:
         tune(connection.socket, user_timeout=limits.acceptor.io_timeout)
         certificate = self._handshake(connection, deadline)
         wire = Wire(connection.socket, max_pdu=limits.acceptor.max_pdu, io_timeout=limits.acceptor.io_timeout)
-        request = wire.read_request(deadline)
+        request = wire.read_negotiation(_REQUEST, deadline)
         acceptor = Acceptor(
             wire,
             ae=self._ae,

@@ -22,8 +22,8 @@ class PDUType(IntEnum):
     A_ABORT = 0x07
 
 
-#: bytes that an A-ASSOCIATE-RQ may have: 128 contexts with 40 transfer syntaxes each need 140 KB
-LONGEST_REQUEST = 256 << 10
+#: bytes that an A-ASSOCIATE-RQ or -AC may have: 128 contexts with 40 transfer syntaxes each need 140 KB
+LONGEST_NEGOTIATION = 256 << 10
 #: bytes of the PDUs that have nothing to say (PS3.8 9.3.6 to 9.3.8: always 4)
 LONGEST_SHORT_PDU = 64
 #: what some senders exceed the PDU length by that they were offered: they count its header, or a PDV's
@@ -72,14 +72,14 @@ class Wire:
         self._start = self._end = 0
         self._quick_ack = getattr(socket, "TCP_QUICKACK", None)
 
-    def read_request(self, deadline: float) -> bytes:
-        """The first PDU, whole, which must be an A-ASSOCIATE-RQ, all of it before `deadline` (monotonic)."""
+    def read_negotiation(self, expected: frozenset[PDUType], deadline: float) -> bytes:
+        """One whole PDU of the kinds that open an association, all of it before `deadline` (monotonic)."""
         header = self._exactly(_HEADER.size, deadline)
         kind, length = _HEADER.unpack(header)
-        if kind != PDUType.A_ASSOCIATE_RQ:
-            raise WireError(f"the first PDU has type {kind:#04x}", abort_reason=UNEXPECTED_PDU)
-        if length > LONGEST_REQUEST:
-            raise WireError(f"the A-ASSOCIATE-RQ claims {length} bytes", abort_reason=INVALID_PARAMETER)
+        if kind not in expected:
+            raise WireError(f"an association cannot begin with a PDU of type {kind:#04x}", abort_reason=UNEXPECTED_PDU)
+        if length > LONGEST_NEGOTIATION:
+            raise WireError(f"a PDU of type {kind:#04x} claims {length} bytes", abort_reason=INVALID_PARAMETER)
         return header + self._exactly(length, deadline)
 
     @property

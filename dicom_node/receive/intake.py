@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 
 import structlog
 
+from dicom_node.dimse.part10 import file_meta
 from dicom_node.dimse.status import Status
 from dicom_node.domain import Arrival, Head
 from dicom_node.encode.marks import is_result
@@ -18,7 +19,6 @@ from dicom_node.ledger import Ledger, instances, results
 from dicom_node.ledger.instances import Outcome
 from dicom_node.logs import hashed
 from dicom_node.receive.head import LONGEST_HEAD, HeadError, is_uid, read_head
-from dicom_node.receive.meta import file_meta
 from dicom_node.spool import Spool
 
 _log = structlog.get_logger(__name__)
