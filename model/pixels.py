@@ -35,7 +35,7 @@ from model.codestream import Size, is_whole, jpeg2000_size, jpeg_size
 from model.contract import FilmError
 
 #: neither side of a film may be shorter, pixels
-LEAST_SIDE = 64
+LEAST_SIDE = 32
 #: nor longer; the largest flat detectors have 4,300 lines, scanned films about 10,000
 MOST_SIDE = 16_384
 #: rows x columns

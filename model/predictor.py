@@ -1,0 +1,106 @@
+"""The packaged model behind the contract's `Predictor`."""
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+
+from model.confidence import image_score, known
+from model.contract import Film, Manifest, ModelError, Prediction
+from model.gate import Gate, take_gate
+from model.network import LocalizationUNet
+from model.postprocess import candidates
+from model.reading import Looks, Reading, inputs, read
+from model.weights import Description, describe, load_tensors
+
+log = logging.getLogger(__name__)
+
+#: films in one pass through the network at most
+_BATCH = 8
+
+
+def load_predictor(
+    directory: Path | None = None, device: str = "auto", threads: int | None = None
+) -> "NetworkPredictor":
+    """The model in `directory`, or the packaged one, ready to predict.
+
+    `device` is "auto" (CUDA when there), "cpu" or a torch device. `threads` bounds torch's CPU threads.
+    Raises ModelError when the folder, its weights or the device cannot be used.
+    """
+    if threads is not None:
+        torch.set_num_threads(threads)
+    description = describe(directory)
+    if not known(description.calibration.finding):
+        raise ModelError(f"{description.folder}: calibrated on features that this version does not compute")
+    tensors = load_tensors(description)
+    gate = take_gate(tensors)
+    network = LocalizationUNet()
+    try:
+        network.load_state_dict(tensors)
+        looks = Looks(**{**description.looks, "sizes": tuple(description.looks["sizes"])})
+    except (RuntimeError, TypeError, KeyError) as error:
+        raise ModelError(f"{description.folder} holds another network or another recipe: {error}") from error
+    return NetworkPredictor(description, network, gate, looks, _device(device))
+
+
+def _device(name: str) -> torch.device:
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise ModelError(f"device {name!r} is unknown: use auto, cpu or cuda") from error
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise ModelError(f"device {name!r} is asked for, and there is no usable GPU: use auto or cpu")
+    return device
+
+
+class NetworkPredictor:
+    """Reads films with the network; falls back to smaller batches, then to the CPU, when memory is short."""
+
+    def __init__(
+        self, description: Description, network: LocalizationUNet, gate: Gate, looks: Looks, device: torch.device
+    ) -> None:
+        self._description, self._gate, self._looks, self._device = description, gate, looks, device
+        self._network = network.eval().to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stub
+
+    @property
+    def manifest(self) -> Manifest:
+        """The identity of the model."""
+        return self._description.manifest
+
+    def predict(self, films: Sequence[Film]) -> list[Prediction]:
+        """One prediction a film, in order. Raises ModelError when the device fails for good."""
+        predictions: list[Prediction] = []
+        for start in range(0, len(films), _BATCH):
+            batch = films[start : start + _BATCH]
+            for film, reading in zip(batch, self._read(batch), strict=True):
+                predictions.append(self._predict(film, reading))
+        return predictions
+
+    def _predict(self, film: Film, reading: Reading) -> Prediction:
+        rows, columns = film.pixels.shape
+        calibration = self._description.calibration
+        return Prediction(
+            score=image_score(reading, calibration),
+            frontal_chest=self._gate.frontal_chest(reading.pooled),
+            candidates=candidates(reading, (rows, columns), calibration, self.manifest.floor),
+        )
+
+    def _read(self, films: Sequence[Film]) -> list[Reading]:
+        try:
+            pictures = [picture.to(self._device) for picture in inputs(films, self._looks.sizes)]
+            return read(self._network, pictures, self._looks)
+        except torch.OutOfMemoryError:
+            if len(films) > 1:
+                half = len(films) // 2
+                return self._read(films[:half]) + self._read(films[half:])
+            log.warning("%s has no memory left for one film: going on with the CPU", self._device)
+        except RuntimeError as error:
+            if self._device.type == "cpu":
+                raise ModelError(f"{self.manifest.name} failed on the CPU: {error}") from error
+            log.warning("%s failed (%s): going on with the CPU", self._device, error)
+        self._device = torch.device("cpu")
+        self._network.to(self._device)
+        return self._read(films)

@@ -1,0 +1,126 @@
+"""The network's word on a film, before calibration: several looks (sizes, mirrored) fused into one reading."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from model.contract import Film
+from model.fusion import Boxes, Floats, fuse, suppress
+from model.network import Heads, LocalizationUNet
+from model.preprocess import resize, standardise
+
+#: most centres taken from one look
+_PEAKS = 40
+
+
+@dataclass(frozen=True, kw_only=True)
+class Looks:
+    """How often and how a film is looked at, and how the boxes are made into one list."""
+
+    #: sides of the square inputs, pixels; multiples of 32
+    sizes: tuple[int, ...]
+    #: look at the mirrored film as well
+    mirror: bool
+    #: power of the expected box quality in a box's score
+    quality_power: float
+    #: boxes that overlap more (IoU) are the same finding, averaged
+    same: float
+    #: of fused boxes that overlap this much (IoU) only the best remains
+    suppress: float
+    #: centres below this score are dropped
+    least: float
+
+
+class Reading(NamedTuple):
+    """Of one film."""
+
+    boxes: Boxes
+    #: (g, g) probability that tissue is abnormal, over the whole film
+    mask: Floats
+    #: logit of the film being abnormal
+    image: float
+    #: (320,) what the gate looks at, of the first look
+    pooled: Floats
+
+
+def inputs(films: Sequence[Film], sizes: Sequence[int]) -> list[Tensor]:
+    """For each size (N, 1, size, size); every film is brought down once, to the largest."""
+    largest = max(sizes)
+    resized = [resize(film, largest) for film in films]
+    pixels = torch.stack([picture for picture, _ in resized])
+    masks = [mask for _, mask in resized]
+    return [standardise(_shrink(pixels, size), [_shrink_mask(mask, size) for mask in masks]) for size in sizes]
+
+
+def _shrink(pixels: Tensor, size: int) -> Tensor:
+    if pixels.shape[-1] == size:
+        return pixels
+    return functional.interpolate(pixels, (size, size), mode="bilinear", antialias=True)
+
+
+def _shrink_mask(mask: Tensor | None, size: int) -> Tensor | None:
+    return None if mask is None else _shrink(mask[None].float(), size)[0] > 0.5
+
+
+@torch.inference_mode()
+def read(network: LocalizationUNet, pictures: Sequence[Tensor], looks: Looks) -> list[Reading]:
+    """Readings of N films from their inputs at each size; the network is in eval mode."""
+    seen: list[Heads] = []
+    for picture in pictures:
+        seen.append(network(picture))
+        if looks.mirror:
+            seen.append(_mirrored(network(picture.flip(3))))
+    boxes = [_peaks(heads, looks) for heads in seen]
+    grid = max(heads.mask.shape[-1] for heads in seen)
+    masks = torch.stack([_resample(heads.mask.sigmoid(), grid) for heads in seen]).mean(0)[:, 0].cpu().numpy()
+    image = torch.stack([heads.image for heads in seen]).mean(0).cpu().numpy()
+    pooled = seen[0].pooled.cpu().numpy()
+    fused = [suppress(fuse(of_film, looks.same), looks.suppress) for of_film in zip(*boxes, strict=True)]
+    return [Reading(fused[i], masks[i], float(image[i]), pooled[i]) for i in range(len(fused))]
+
+
+def _resample(maps: Tensor, grid: int) -> Tensor:
+    if maps.shape[-1] == grid:
+        return maps
+    return functional.interpolate(maps, (grid, grid), mode="bilinear", align_corners=False)
+
+
+def _mirrored(heads: Heads) -> Heads:
+    """Heads of a mirrored film as those of the film itself: left and right change places."""
+    return Heads(
+        mask=heads.mask.flip(3),
+        heat=heads.heat.flip(3),
+        distances=heads.distances.flip(3)[:, [2, 1, 0, 3]],
+        quality=heads.quality.flip(3),
+        image=heads.image,
+        pooled=heads.pooled,
+    )
+
+
+def _peaks(heads: Heads, looks: Looks) -> list[Boxes]:
+    """The boxes at the local maxima of each film's heat."""
+    heat = heads.heat.sigmoid()
+    score = heat * heads.quality.sigmoid() ** looks.quality_power
+    tops = torch.where(heat == functional.max_pool2d(heat, 3, 1, 1), score, 0.0).flatten(1)
+    values, cells = tops.topk(min(_PEAKS, tops.shape[1]))
+    grid = heads.heat.shape[-1]
+    edges = heads.distances.flatten(2).gather(2, cells[:, None].expand(-1, 4, -1)).transpose(1, 2)
+    x, y = cells % grid + 0.5, cells.div(grid, rounding_mode="floor") + 0.5
+    corners = torch.stack([x, y, x, y], 2) + edges * edges.new_tensor([-1.0, -1.0, 1.0, 1.0])
+    fractions = (corners / grid).clamp(0, 1).cpu().numpy()
+    scores = values.cpu().numpy()
+    return [
+        Boxes(corner[keep], score[keep])
+        for corner, score in zip(fractions, scores, strict=True)
+        for keep in [np.flatnonzero((score >= looks.least) & _has_area(corner))]
+    ]
+
+
+def _has_area(corners: Floats) -> Floats:
+    wide: Floats = (corners[:, 2:] - corners[:, :2]).min(1) > 1e-3
+    return wide

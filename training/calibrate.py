@@ -1,0 +1,105 @@
+"""Confidences from raw scores, on the val split: fitted on all of it, measured across folds of patients."""
+
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from model.confidence import FEATURES, features
+from model.reading import Reading
+from model.weights import Calibration
+from training.datalist import Example, Status, iou
+from training.evaluate import Marks, marks_of
+from training.froc import Marked, at_threshold
+from training.logistic import Fit, fit_logistic
+
+_FOLDS = 5
+#: a hit, as everywhere
+_LEAST_IOU = 0.4
+#: false positives on a normal film that the operating point allows
+FALSE_PER_NORMAL = 0.25
+
+
+@dataclass(frozen=True, kw_only=True)
+class Calibrated:
+    """The calibration, and what it is worth on films it was not fitted on."""
+
+    calibration: Calibration
+    #: one a film: boxes with confidence, image score; each film by a fit that has not seen its patient
+    crossfitted: list[Marks]
+    operating_point: float
+
+
+def calibrate(examples: Sequence[Example], readings: Sequence[Reading]) -> Calibrated:
+    """Fit both regressions."""
+    folds = np.array([zlib.crc32(example.patient.encode()) % _FOLDS for example in examples])
+    crossfitted: list[Marks] = [([], 0.0)] * len(examples)
+    for fold in range(_FOLDS):
+        finding = _fit_findings(examples, readings, folds != fold)
+        image = _fit_image(examples, readings, folds != fold)
+        for index in np.flatnonzero(folds == fold).tolist():
+            crossfitted[index] = _marks(readings[index], finding, image)
+    finding, image = (fit(examples, readings, folds >= 0) for fit in (_fit_findings, _fit_image))
+    calibration = Calibration(
+        finding=dict(zip(FEATURES, map(float, finding.weights), strict=True)),
+        finding_bias=finding.bias,
+        image=float(image.weights[0]),
+        image_bias=image.bias,
+    )
+    return Calibrated(
+        calibration=calibration,
+        crossfitted=crossfitted,
+        operating_point=operating_point(examples, crossfitted),
+    )
+
+
+def operating_point(examples: Sequence[Example], marks: Sequence[Marks], allowed: float = FALSE_PER_NORMAL) -> float:
+    """The least confidence, in hundredths, with at most `allowed` boxes on a normal film."""
+    films = [
+        Marked(predicted=boxes, findings=example.boxes, normal=example.status is Status.NORMAL)
+        for example, (boxes, _) in zip(examples, marks, strict=True)
+    ]
+    for hundredths in range(5, 95):
+        if at_threshold(films, hundredths / 100).false_per_normal <= allowed:
+            return hundredths / 100
+    return 0.95
+
+
+def _marks(reading: Reading, finding: Fit, image: Fit) -> Marks:
+    boxes, _ = marks_of(reading)
+    confidences = finding.probability(features(reading))
+    score = image.probability(np.array([[reading.image]]))
+    return [(box, float(c)) for (box, _), c in zip(boxes, confidences, strict=True)], float(score[0])
+
+
+def _fit_findings(examples: Sequence[Example], readings: Sequence[Reading], use: NDArray[np.bool_]) -> Fit:
+    x, y = [], []
+    for example, reading, used in zip(examples, readings, use, strict=True):
+        if used and len(reading.boxes.scores):
+            x.append(features(reading))
+            y.append(hits(example, reading))
+    return fit_logistic(np.concatenate(x), np.concatenate(y))
+
+
+def hits(example: Example, reading: Reading) -> NDArray[np.bool_]:
+    """(K,) which boxes hit a finding that no better box has hit."""
+    found: set[int] = set()
+    flags = np.zeros(len(reading.boxes.scores), np.bool_)
+    for index, box in enumerate(reading.boxes.corners):
+        free = [(iou([float(v) for v in box], true), k) for k, true in enumerate(example.boxes) if k not in found]
+        best, which = max(free, default=(0.0, -1))
+        if best >= _LEAST_IOU:
+            found.add(which)
+            flags[index] = True
+    return flags
+
+
+def _fit_image(examples: Sequence[Example], readings: Sequence[Reading], use: NDArray[np.bool_]) -> Fit:
+    rows = [
+        (reading.image, bool(example.boxes))
+        for example, reading, used in zip(examples, readings, use, strict=True)
+        if used and (example.boxes or example.status is Status.NORMAL)
+    ]
+    return fit_logistic(np.array([[logit] for logit, _ in rows]), np.array([label for _, label in rows]))
