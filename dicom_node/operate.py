@@ -11,6 +11,7 @@ from dicom_node.domain import DeliveryState
 from dicom_node.errors import NotFound
 from dicom_node.ledger import Ledger, Tx, choice, deliveries, instances, jobs, overview
 from dicom_node.ledger.choice import ChosenDelivery, ChosenJob
+from dicom_node.ledger.overview import DestinationView
 from dicom_node.ledger.rows import InstanceRow
 
 #: digits of a digest that name a version; a UID could begin another's digest with fewer
@@ -46,6 +47,12 @@ class Abandoned:
     deliveries: tuple[ChosenDelivery, ...]
     #: being sent at that very moment: their attempt decides about them
     sending: tuple[ChosenDelivery, ...]
+
+
+def is_dead(view: DestinationView, *, dead_after: float, now: float) -> bool:
+    """Whether a destination has taken nothing for `dead_after` seconds although something waits for it."""
+    since = max(view.oldest or now, view.last_success or 0.0)
+    return view.pending > 0 and now - since > dead_after
 
 
 def release(ledger: Ledger, chosen: Choice, *, now: float, dry_run: bool = False) -> tuple[ChosenDelivery, ...]:
