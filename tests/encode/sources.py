@@ -1,5 +1,6 @@
 """Sources and findings for the tests of the encode room; nothing in here is random."""
 
+import hashlib
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from io import BytesIO
@@ -16,6 +17,7 @@ from dicom_node.domain import EncodedResult, Finding, Kind, Profile
 from dicom_node.encode.builders import build
 from dicom_node.encode.context import EncodeContext
 from dicom_node.encode.identity import header_of
+from dicom_node.encode.profiles import PROFILES
 from tests.datasets import chest, computed_radiography, secondary_capture
 
 CONTEXT = EncodeContext(
@@ -29,6 +31,9 @@ CONTEXT = EncodeContext(
     content_time=datetime(2026, 3, 4, 12, 30, 15, 250_000, tzinfo=UTC),
     software_version="0.1.0",
 )
+
+#: every object that there is
+ALL = [(profile, kind) for profile, row in PROFILES.items() for kind in row.kinds]
 
 #: fixed, so that two runs of the tests encode the same
 UIDS = {
@@ -182,3 +187,11 @@ def encode(
 def read(result: EncodedResult) -> Dataset:
     """The object as another program reads it."""
     return dcmread(BytesIO(result.data))
+
+
+def everything() -> str:
+    """One digest over all objects of all profiles."""
+    digest = hashlib.sha256()
+    for profile, kind in ALL:
+        digest.update(encode(kind, profile).data)
+    return digest.hexdigest()

@@ -16,6 +16,7 @@ from pydicom.uid import (
 )
 
 from dicom_node.domain import Kind
+from dicom_node.encode.elements import element
 from dicom_node.encode.identity import (
     HEADER_KEYWORDS,
     IDENTITY_KEYWORDS,
@@ -128,10 +129,10 @@ def test_a_malformed_value_changes_neither_the_identity_nor_the_day(kind: Kind, 
     odd = sent(full())
     odd[tag] = RawDataElement(tag, vr, len(octets), octets, 0, False, True)
     for of in (odd, header_of(odd)):
-        carried = read(encode(kind, of=of)).get_item(tag)
-        assert isinstance(carried, RawDataElement)
-        assert carried.value == octets
-        assert dictionary_VR(tag) == carried.VR
+        result = read(encode(kind, of=of))
+        # pydicom parses a character set as soon as it reads one
+        assert element(result, tag, charset=["iso8859"]).value == octets
+        assert dictionary_VR(tag) == result.get_item(tag).VR
 
 
 @pytest.mark.parametrize("kind", Kind)
