@@ -14,16 +14,13 @@ from types import TracebackType
 from typing import Self
 
 from pydicom import dcmread
-from pydicom.dataset import FileMetaDataset
 from pydicom.errors import InvalidDicomError
-from pydicom.filebase import DicomBytesIO
-from pydicom.filewriter import write_file_meta_info
-from pydicom.uid import UID
 
 from dicom_node.demo.router import Route, Router
 from dicom_node.dimse.acceptor import AcceptorLimits
 from dicom_node.dimse.commands import StoreRequest
 from dicom_node.dimse.contexts import accepted_contexts
+from dicom_node.dimse.part10 import file_meta
 from dicom_node.dimse.server import Server, ServerLimits
 from dicom_node.dimse.status import Status
 
@@ -141,7 +138,13 @@ class Archive:
 
     def take(self, request: StoreRequest, data_set: bytes) -> tuple[int, str]:
         """File one data set: the status of the response and a comment for it."""
-        whole = _as_file(request, data_set)
+        meta = file_meta(
+            sop_class_uid=request.affected_sop_class_uid,
+            sop_instance_uid=request.affected_sop_instance_uid,
+            transfer_syntax_uid=request.transfer_syntax_uid,
+            calling_ae_title=request.calling_ae_title,
+        )
+        whole = meta + data_set
         digest = hashlib.sha256(data_set).hexdigest()
         path = self._folder / f"{digest}.dcm"
         try:
@@ -190,16 +193,3 @@ class _Arriving:
 
     def abandon(self) -> None:
         self._data.clear()
-
-
-def _as_file(request: StoreRequest, data_set: bytes) -> bytes:
-    """Preamble and file meta (PS3.10 7.1) before the bytes as received."""
-    meta = FileMetaDataset()
-    meta.MediaStorageSOPClassUID = UID(request.affected_sop_class_uid)
-    meta.MediaStorageSOPInstanceUID = UID(request.affected_sop_instance_uid)
-    meta.TransferSyntaxUID = UID(request.transfer_syntax_uid)
-    meta.SourceApplicationEntityTitle = request.calling_ae_title
-    out = DicomBytesIO(b"\0" * 128 + b"DICM")
-    out.seek(0, io.SEEK_END)
-    write_file_meta_info(out, meta, enforce_standard=True)
-    return out.getvalue() + data_set

@@ -12,8 +12,8 @@ from types import TracebackType
 from typing import Self
 
 from dicom_node.config import Settings, load_settings
-from dicom_node.demo.sending import answers
-from dicom_node.errors import Permanent
+from dicom_node.dimse.association import echo
+from dicom_node.errors import NodeError, Permanent
 from dicom_node.ledger import Ledger
 
 AE_TITLE = "CHEXNODE"
@@ -109,14 +109,19 @@ class Node:
     def wait_until_it_answers(self) -> None:
         """Raises Permanent when the node ends, or does not answer a C-ECHO in time."""
         deadline = time.monotonic() + _START
-        while why := answers(self.settings.peers[0].ae_title, AE_TITLE, "127.0.0.1", self.port):
-            self.check()
-            if time.monotonic() > deadline:
-                raise Permanent(
-                    f"the node did not answer a C-ECHO within {_START:.0f} s ({why}); "
-                    f"its log, {self.log_path}, ends with:\n{self.last_words()}"
-                )
-            time.sleep(0.1)
+        while True:
+            try:
+                echo("127.0.0.1", self.port, called=AE_TITLE, calling=self.settings.peers[0].ae_title)
+            except NodeError as error:
+                self.check()
+                if time.monotonic() > deadline:
+                    raise Permanent(
+                        f"the node did not answer a C-ECHO within {_START:.0f} s ({error}); "
+                        f"its log, {self.log_path}, ends with:\n{self.last_words()}"
+                    ) from error
+                time.sleep(0.1)
+            else:
+                return
 
     def _stop(self) -> None:
         if self._process is None or self._process.poll() is not None:

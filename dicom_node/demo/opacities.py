@@ -63,8 +63,8 @@ def _consolidation(
     distance = np.hypot((plane.x - centre[0]) / 1.0, (plane.y - centre[1]) / 0.85) / radius
     frayed = 1.0 - distance + 0.16 * fractal(rng, plane, slope=2.3, longest=50, shortest=2.0)
     fill = np.clip(frayed / 0.75, 0, 1)
-    fill = fill * fill * (3 - 2 * fill) * (1 + 0.10 * fractal(rng, plane, slope=1.8, longest=16, shortest=2.0))
-    return np.asarray(0.5 * thorax.lung * (1 - LUNG_DENSITY) * np.clip(fill, 0, 1.2), np.float32)
+    fill = fill * fill * (3 - 2 * fill) * (1 + 0.07 * fractal(rng, plane, slope=2.0, longest=20, shortest=2.5))
+    return np.asarray(0.45 * thorax.lung * (1 - LUNG_DENSITY) * np.clip(fill, 0, 1.2), np.float32)
 
 
 def _mass(plane: Plane, rng: np.random.Generator, thorax: Thorax, centre: tuple[float, float], radius: float) -> Map:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from dicom_node.demo.sending import send
+from dicom_node.demo.sending import send_all
 from dicom_node.errors import NodeError
 
 
@@ -69,7 +69,7 @@ class Router:
             key, waiting = found
             route = self._routes[key[0]]
             try:
-                send(self._ae_title, route.ae_title, route.host, route.port, waiting.paths)
+                send_all(waiting.paths, route.host, route.port, called=route.ae_title, calling=self._ae_title)
             except NodeError as error:
                 self.trouble[key[0]] = str(error)
                 self._again(key, waiting)

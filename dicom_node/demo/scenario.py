@@ -14,7 +14,7 @@ from dicom_node.demo.archive import Archive
 from dicom_node.demo.node import AE_TITLE, Node, free_port
 from dicom_node.demo.returned import complaints, marks_of, overlay
 from dicom_node.demo.router import Route
-from dicom_node.demo.sending import send
+from dicom_node.demo.sending import send_all
 from dicom_node.demo.studies import Study, found, shipped
 from dicom_node.demo.watch import Watch, watch
 from dicom_node.domain import DeliveryState, Kind
@@ -54,7 +54,8 @@ def _run(console: Console, where: Path, paths: Sequence[Path], stay: bool) -> in
         node.wait_until_it_answers()
         watches = [Watch(study=study) for study in studies]
         for study in studies:
-            send(SENDER, archive.ae_title, "127.0.0.1", archive.port, [image.path for image in study.images])
+            files = [image.path for image in study.images]
+            send_all(files, "127.0.0.1", archive.port, called=archive.ae_title, calling=SENDER)
         watch(archive, node, watches, console)
         problems = _conclude(console, where, archive, watches)
         if stay:

@@ -28,9 +28,10 @@ def rib_heights(build: Build) -> list[float]:
 def ribs_of(plane: Plane, rng: np.random.Generator, build: Build) -> Iterator[Patch]:
     """Posterior and anterior arcs, which cross each other as on a film."""
     for side in (-1, 1):
+        lift = rng.normal(0, 1.5)
         for number, top in enumerate(rib_heights(build)):
             drop = _RIB_DROP[number] * rng.uniform(0.96, 1.04) * (build.angle - build.apex) / 265
-            yield from _rib(plane, rng, build, side, number, top, drop)
+            yield from _rib(plane, rng, build, side, number, top + lift, drop)
 
 
 def _rib(

@@ -9,7 +9,7 @@ from pydicom.uid import JPEG2000Lossless
 
 from dicom_node.demo.archive import Archive, Kept, Verdict, keep_first
 from dicom_node.demo.router import Route
-from dicom_node.demo.sending import answers, send
+from dicom_node.demo.sending import send_all
 from dicom_node.errors import NodeError
 from tests import datasets
 from tests.peers import echoscu, free_port, storescu
@@ -76,7 +76,7 @@ def test_its_manners_are_a_function(tmp_path: Path) -> None:
 def test_bytes_that_are_no_data_set_are_not_understood(archive: Archive, tmp_path: Path) -> None:
     nameless = datasets.write(datasets.chest(StudyInstanceUID=None), tmp_path)
     with pytest.raises(NodeError, match="C000"):
-        send("SENDER", "ARCHIVE", "127.0.0.1", archive.port, [nameless])
+        send_all([nameless], "127.0.0.1", archive.port, called="ARCHIVE", calling="SENDER")
     assert archive.held() == []
 
 
@@ -104,8 +104,3 @@ def test_a_route_whose_peer_is_away_says_so_and_works_again_once_it_is_there(tmp
         with Archive(tmp_path / "later", ae_title="LATER", port=port) as later:
             assert later.wait(lambda: len(later.held()) == 1, 20)
         wait_for("the route to be well", lambda: not first.router.trouble)
-
-
-def test_nobody_at_a_port_does_not_answer_an_echo(archive: Archive) -> None:
-    assert answers("SENDER", "ARCHIVE", "127.0.0.1", archive.port) == ""
-    assert "127.0.0.1" in answers("SENDER", "ARCHIVE", "127.0.0.1", free_port())
