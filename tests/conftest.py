@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+pytest_plugins = ("tests.postgres",)
+
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 DATA = Path(os.environ.get("CHEXNODE_DATA", Path(__file__).parents[2] / "shared" / "data"))

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Sequence
 
-from sqlalchemy import ColumnElement, Connection, and_, exists, func, insert, or_, select, true, update
+from sqlalchemy import ColumnElement, Connection, RowMapping, and_, exists, func, insert, or_, select, true, update
 
 from dicom_node.domain import JOB_ENDED, Head, JobState, ResultState, StudyState
 from dicom_node.ledger.bell import Channel, request
@@ -25,23 +25,25 @@ def get(tx: Connection, study_id: int) -> StudyRow:
 
 def open_for(tx: Connection, head: Head, *, priority: int, now: float) -> tuple[StudyRow, str]:
     """The study of an arriving instance, made if need be, locked until `tx` ends; and its identity key."""
-    values = {
-        "study_instance_uid": head.study_instance_uid,
-        "state": StudyState.OPEN.value,
-        "priority": priority,
-        "first_arrival": now,
-        "last_arrival": now,
-    }
-    if insert_new(tx, study, values, unless=("study_instance_uid",)) is not None:
+    found = _by_uid(tx, head.study_instance_uid)
+    if found is None:
+        values = {
+            "study_instance_uid": head.study_instance_uid,
+            "state": StudyState.OPEN.value,
+            "priority": priority,
+            "first_arrival": now,
+            "last_arrival": now,
+        }
+        insert_new(tx, study, values, unless=("study_instance_uid",))
         request(tx, Channel.STUDIES)
-    row = (
-        tx.execute(
-            select(study).where(study.c.study_instance_uid == head.study_instance_uid).with_for_update(key_share=True)
-        )
-        .mappings()
-        .one()
-    )
-    return study_row(row), row["identity_key"] or first_known(tx, row["id"], identity_of(head))
+        found = _by_uid(tx, head.study_instance_uid)
+        assert found is not None  # ours, or of another association that was quicker
+    return study_row(found), found["identity_key"] or first_known(tx, found["id"], identity_of(head))
+
+
+def _by_uid(tx: Connection, study_instance_uid: str) -> RowMapping | None:
+    wanted = select(study).where(study.c.study_instance_uid == study_instance_uid)
+    return tx.execute(wanted.with_for_update(key_share=True)).mappings().first()
 
 
 def lock(tx: Connection, study_id: int, *, sop_instance_uid: str | None = None) -> StudyRow:
