@@ -1,0 +1,192 @@
+"""What becomes of a claimed job once its image was examined: one transaction, under the claim's fencing token.
+
+Bytes of results are durable in the spool before the row that names them (law 4). A claim that was lost meanwhile is
+discarded; what it left in the spool no row names, and it is swept.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from hashlib import sha256
+
+import structlog
+
+from dicom_node.analyse.decoded import Decoded
+from dicom_node.analyse.examination import Examination, Status
+from dicom_node.analyse.results import Encoding
+from dicom_node.domain import EncodedResult, Finding, JobState, Profile, Reason
+from dicom_node.errors import LostRace, Unreadable
+from dicom_node.ledger import Ledger, findings, instances, jobs, versions
+from dicom_node.ledger.identity import Identity
+from dicom_node.ledger.jobs import ClaimedJob
+from dicom_node.ledger.rows import ResultRow, StoredResult
+from dicom_node.spool import Spool
+
+log = structlog.get_logger()
+
+#: seconds after which a version looks again whether the one before it is decided
+_WAIT = 2.0
+
+
+@dataclass(kw_only=True)
+class Held:
+    """A claimed job on its way through this process."""
+
+    claim: ClaimedJob
+    #: seconds since the epoch: when its lease was last taken or extended
+    leased_at: float
+    #: of a new version of a known image: what stood before it, and what to do with it; None until it was read
+    before: versions.Previous | None = None
+    verdict: versions.Verdict | None = None
+
+
+class Finisher:
+    """Commits the outcome of examinations. `clock` gives seconds since the epoch."""
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        spool: Spool,
+        encoding: Encoding,
+        profiles: Iterable[Profile],
+        *,
+        clock: Callable[[], float],
+    ) -> None:
+        self._ledger = ledger
+        self._spool = spool
+        self._encoding = encoding
+        self._profiles = tuple(profiles)
+        self._clock = clock
+
+    def wants_prediction(self, held: Held, decoded: Decoded) -> bool:
+        """Whether the model must look at what was read: not where an earlier version of the same picture was read."""
+        if held.claim.instance.is_current or decoded.picture_digest is None:
+            return True
+        with self._ledger.reading() as tx:
+            try:
+                held.before = versions.previous(tx, held.claim)
+            except LostRace:
+                return False
+        held.verdict = versions.judge(held.before, held.claim, picture_digest=decoded.picture_digest)
+        return held.verdict is versions.Verdict.ANALYSE
+
+    def finish(self, held: Held, examination: Examination) -> None:
+        """Commit what came of it. Raises LostRace, OutOfRoom, StorageFault, LedgerUnavailable."""
+        if examination.reason is not None:
+            self._unread(held, examination, examination.reason, examination.detail)
+        elif examination.status is Status.READ:
+            self._version(held, examination)
+        else:
+            self._done(held, examination)
+
+    def _unread(self, held: Held, examination: Examination, reason: Reason, detail: str) -> None:
+        to = JobState.DECLINED if examination.status is Status.DECLINED else JobState.UNREADABLE
+        with self._ledger.transaction() as tx:
+            if examination.picture_digest is not None:
+                instances.set_picture(tx, held.claim.instance.instance_id, examination.picture_digest)
+            jobs.finish_unread(tx, held.claim, to, reason=reason, detail=detail, now=self._clock())
+        log.info(to.value, job=held.claim.job_id, study=held.claim.study_id, reason=reason.value, detail=detail)
+
+    def _done(self, held: Held, examination: Examination) -> None:
+        if examination.prediction is None or examination.picture_digest is None:
+            raise ValueError("an analysed image has a prediction and a digest of its picture")
+        try:
+            stored = self._store(held, examination, examination.findings)
+        except Unreadable as error:
+            self._unread(held, examination, error.reason, error.detail)
+            return
+        with self._ledger.transaction() as tx:
+            instances.set_picture(tx, held.claim.instance.instance_id, examination.picture_digest)
+            jobs.finish_done(
+                tx,
+                held.claim,
+                now=self._clock(),
+                score=examination.prediction.score,
+                findings=examination.findings,
+                results=stored,
+            )
+        log.info(
+            "analysed",
+            job=held.claim.job_id,
+            study=held.claim.study_id,
+            score=round(examination.prediction.score, 3),
+            findings=len(self._encoding.shown(examination.findings)),
+            results=len(stored),
+        )
+
+    def _version(self, held: Held, examination: Examination) -> None:
+        """The same SOP Instance UID again, with other bytes and no need to look at the picture anew."""
+        claim, now = held.claim, self._clock()
+        if held.before is None or held.verdict is None or examination.picture_digest is None:
+            # it became the current version while it was read: claim it again as such
+            with self._ledger.transaction() as tx:
+                jobs.postpone(tx, claim, now=now, not_before=now, reason="became the current version")
+            return
+        if held.verdict is versions.Verdict.WAIT:
+            with self._ledger.transaction() as tx:
+                jobs.postpone(tx, claim, now=now, not_before=now + _WAIT, reason="waits for an earlier version")
+            return
+        if held.verdict is versions.Verdict.QUARANTINE:
+            with self._ledger.transaction() as tx:
+                versions.quarantine(
+                    tx, claim, reason=Reason.DIFFERENT_PICTURE, picture_digest=examination.picture_digest, now=now
+                )
+            log.warning("quarantined: another picture under a known UID", job=claim.job_id, study=claim.study_id)
+            return
+        self._adopt(held, held.before, examination, examination.picture_digest)
+
+    def _adopt(self, held: Held, before: versions.Previous, examination: Examination, picture_digest: str) -> None:
+        encoded, identity = None, None
+        if held.verdict is versions.Verdict.RE_ENCODE and before.job is not None:
+            with self._ledger.reading() as tx:
+                earlier = findings.of_job(tx, before.job.job_id)
+            encoded = self._store(held, examination, earlier)
+            identity = Identity(
+                patient_id=examination.decoded.patient_id,
+                issuer_of_patient_id=examination.decoded.issuer_of_patient_id,
+                accession_number=examination.decoded.accession_number,
+            )
+        with self._ledger.transaction() as tx:
+            versions.adopt(
+                tx,
+                held.claim,
+                before,
+                picture_digest=picture_digest,
+                now=self._clock(),
+                encoded=encoded,
+                identity=identity,
+            )
+        log.info("same picture", job=held.claim.job_id, study=held.claim.study_id, re_encoded=encoded is not None)
+
+    def _store(self, held: Held, examination: Examination, found: Iterable[Finding]) -> list[StoredResult]:
+        """Encode, and make each object durable. Raises Unreadable, OutOfRoom, StorageFault."""
+        if examination.header is None or examination.film is None:
+            raise ValueError("only an image that was read can have results")
+        encoded = self._encoding.encode(
+            self._profiles,
+            header=examination.header,
+            film=examination.film,
+            findings=tuple(found),
+            input_digest=held.claim.instance.digest,
+            content_time=datetime.fromtimestamp(self._clock(), UTC).astimezone(),
+        )
+        predecessors = _by_form(held.before.results if held.before is not None else ())
+        return [self._keep(result, predecessors) for result in encoded]
+
+    def _keep(self, result: EncodedResult, predecessors: dict[tuple[str, str], str]) -> StoredResult:
+        return StoredResult(
+            kind=result.kind,
+            profile=result.profile,
+            sop_class_uid=result.sop_class_uid,
+            sop_instance_uid=result.sop_instance_uid,
+            series_instance_uid=result.series_instance_uid,
+            transfer_syntax_uid=result.transfer_syntax_uid,
+            encoder_version=result.encoder_version,
+            spool_key=self._spool.put(result.data),
+            digest=sha256(result.data).hexdigest(),
+            predecessor=predecessors.get((result.kind, result.profile)),
+        )
+
+
+def _by_form(rows: Iterable[ResultRow]) -> dict[tuple[str, str], str]:
+    return {(row.kind, row.profile): row.sop_instance_uid for row in rows}

@@ -1,0 +1,152 @@
+"""The analyse role: registers the model, then examines what the ledger has queued, until told to stop."""
+
+import os
+import socket
+import threading
+import time
+
+import structlog
+
+from dicom_node import __version__
+from dicom_node.analyse.examine import Examiner
+from dicom_node.analyse.finish import Finisher
+from dicom_node.analyse.results import Encoding, require_threshold
+from dicom_node.analyse.worker import Worker
+from dicom_node.config import Role, Settings
+from dicom_node.errors import ConfigurationError
+from dicom_node.ledger import Channel, Ledger, Listener, jobs, models, processes
+from dicom_node.parameters import parameters_digest
+from dicom_node.sections import ModelSection
+from dicom_node.spool import Spool
+from model.contract import Manifest, ModelError, Predictor
+from model.weights import read_manifest
+
+log = structlog.get_logger()
+
+#: seconds between two signs of life in the ledger
+HEARTBEAT = 30.0
+#: seconds that it looks away from the queue while files are being read
+_STEP = 0.25
+#: seconds that it goes on with what it holds once told to stop; less than app.DRAIN_DEADLINE
+_DRAIN = 12.0
+#: seconds that it sleeps at most, the bell unheard
+_LONGEST_SLEEP = 5.0
+#: seconds after which it looks again at what it could not claim
+_BREATH = 1.0
+
+
+def run(settings: Settings, stop: threading.Event, *, predictor: Predictor | None = None) -> None:
+    """Analyse until `stop` is set. A `predictor` that is handed in is used in place of the configured model.
+
+    Raises ConfigurationError for a model that cannot be used, SchemaMismatch for another version's ledger; ModelError
+    and the Retryable errors of Ledger while it runs: the supervisor starts the role again, and nothing is lost, since
+    what it holds goes to another once its lease has ended.
+    """
+    manifest = predictor.manifest if predictor is not None else _manifest(settings.model)
+    require_threshold(settings.model, manifest)
+    ledger = Ledger.for_settings(settings.node)
+    # the children first: they load while the model does
+    examiner = Examiner[int](settings.analyse, settings.select)
+    try:
+        _register(ledger, manifest, parameters_digest(settings))
+        examiner.predictor = predictor if predictor is not None else _load(settings.model)
+        log.info("model ready", model=manifest.name, version=manifest.version, digest=manifest.digest[:8])
+        _work(ledger, examiner, settings, manifest, stop)
+    finally:
+        examiner.close()
+        ledger.close()
+
+
+def _work(
+    ledger: Ledger, examiner: Examiner[int], settings: Settings, manifest: Manifest, stop: threading.Event
+) -> None:
+    spool = Spool(settings.node.folder / "spool")
+    encoding = Encoding(
+        manifest=manifest,
+        model=settings.model,
+        results=settings.results,
+        parameters=parameters_digest(settings),
+    )
+    worker = Worker(
+        ledger,
+        spool,
+        examiner,
+        Finisher(ledger, spool, encoding, settings.profiles, clock=time.time),
+        settings.analyse,
+        owner=f"{socket.gethostname()}:{os.getpid()}",
+        model_digest=manifest.digest,
+    )
+    # opened before the first look, or what is committed in between would be missed
+    with ledger.bell.listen(Channel.JOBS) as listener:
+        threading.Thread(target=_wake_at, args=(stop, listener), name="stop", daemon=True).start()
+        alive_at = -HEARTBEAT
+        while not stop.is_set():
+            if time.monotonic() - alive_at >= HEARTBEAT:
+                _say_alive(ledger)
+                alive_at = time.monotonic()
+            worker.step(_STEP)
+            if not worker.busy:
+                listener.wait(_until_due(ledger))
+        worker.drain(_DRAIN)
+
+
+def _register(ledger: Ledger, manifest: Manifest, parameters: str) -> None:
+    """Make this model the one that new images are read by, and queue what came before any model was there."""
+    now = time.time()
+    with ledger.transaction() as tx:
+        models.register(tx, digest=manifest.digest, name=manifest.name, version=manifest.version, now=now)
+        models.activate(tx, manifest.digest, parameters=parameters)
+        missing = jobs.insert_missing(tx, model=manifest.digest, parameters=parameters, now=now)
+    if missing:
+        log.info("queued what arrived before the model", jobs=missing)
+
+
+def _manifest(section: ModelSection) -> Manifest:
+    try:
+        return read_manifest(section.folder)
+    except ModelError as error:
+        raise ConfigurationError(f"model.folder: {error}") from error
+
+
+def _load(section: ModelSection) -> Predictor:
+    """torch is loaded here, and in no other place of the node."""
+    from model.predictor import load_predictor
+
+    try:
+        return load_predictor(section.folder, section.device, _threads())
+    except ModelError as error:
+        raise ConfigurationError(f"model: {error}") from error
+
+
+def _threads() -> int:
+    """All cores but one on a larger host: the receiver and the children want to run too."""
+    cores = len(os.sched_getaffinity(0))
+    return cores if cores <= 2 else cores - 1
+
+
+def _until_due(ledger: Ledger) -> float:
+    """Seconds until a job that waits for its next attempt is due; seconds to wait for the bell where none is."""
+    with ledger.reading() as tx:
+        due = jobs.next_due(tx)
+    if due is None:
+        return _LONGEST_SLEEP
+    left = due - time.time()
+    # due, and not claimed just now: another worker's, or another model's
+    return min(_LONGEST_SLEEP, left) if left > 0 else _BREATH
+
+
+def _wake_at(stop: threading.Event, listener: Listener) -> None:
+    stop.wait()
+    listener.wake()
+
+
+def _say_alive(ledger: Ledger) -> None:
+    with ledger.transaction() as tx:
+        processes.heartbeat(
+            tx,
+            role=Role.ANALYSE.value,
+            host=socket.gethostname(),
+            pid=os.getpid(),
+            version=__version__,
+            now=time.time(),
+        )

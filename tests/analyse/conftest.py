@@ -1,0 +1,85 @@
+"""A real ledger, a real spool, and images that arrive in them as the receiver would enter them."""
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+from pydicom.dataset import Dataset
+
+from dicom_node.config import Settings
+from dicom_node.domain import Arrival, Head
+from dicom_node.ledger import Ledger, instances, url_for
+from dicom_node.ledger.instances import Recorded
+from dicom_node.parameters import parameters_digest
+from dicom_node.sections import AnalyseSection, NodeSection, PeerSection
+from dicom_node.spool import Spool
+from tests import datasets
+
+
+def settings_in(folder: Path, **analyse: object) -> Settings:
+    """A node with one destination; its children may have little of anything."""
+    return Settings(
+        node=NodeSection(folder=folder),
+        analyse=AnalyseSection.model_validate(
+            {"decode_timeout": 20, "decode_cpu_seconds": 2, "decode_memory": 512 << 20} | analyse
+        ),
+        peers=(
+            PeerSection(name="pacs", ae_title="PACS", host="127.0.0.1", sends=True, results_to=("pacs",), mode="hold"),
+        ),
+    )
+
+
+@dataclass(frozen=True)
+class Node:
+    """What the rooms share."""
+
+    settings: Settings
+    ledger: Ledger
+    spool: Spool
+
+    def arrive(self, dataset: Dataset, *, now: float = 1_741_082_400.0) -> Recorded:
+        """Enter a data set as the receiver does."""
+        return self.arrive_bytes(datasets.file_bytes(dataset), dataset, now=now)
+
+    def arrive_bytes(self, octets: bytes, dataset: Dataset, *, now: float = 1_741_082_400.0) -> Recorded:
+        """Enter a file that says it holds `dataset`."""
+        key = self.spool.put(octets)
+        arrival = Arrival(
+            head=Head(
+                sop_class_uid=dataset.SOPClassUID,
+                sop_instance_uid=dataset.SOPInstanceUID,
+                study_instance_uid=dataset.StudyInstanceUID,
+                accession_number=str(dataset.get("AccessionNumber", "")),
+                patient_id=str(dataset.get("PatientID", "")),
+                issuer_of_patient_id=str(dataset.get("IssuerOfPatientID", "")),
+            ),
+            transfer_syntax_uid=str(dataset.file_meta.TransferSyntaxUID),
+            digest=hashlib.sha256(octets).hexdigest(),
+            size=len(octets),
+            calling_ae_title="PACS",
+            spool_key=key,
+            received_at=now,
+        )
+        with self.ledger.transaction() as tx:
+            return instances.record(tx, arrival, parameters=parameters_digest(self.settings), now=now)
+
+
+@pytest.fixture
+def node(tmp_path: Path) -> Iterator[Node]:
+    settings = settings_in(tmp_path / "node")
+    Ledger.migrate(url_for(settings.node))
+    ledger = Ledger.for_settings(settings.node)
+    yield Node(settings=settings, ledger=ledger, spool=Spool(settings.node.folder / "spool"))
+    ledger.close()
+
+
+def with_lesion(**attributes: object) -> Dataset:
+    """A chest with one bright square of 12 × 10 pixels, its upper left corner at row 20, column 14."""
+    dataset = datasets.chest(100, 90, **attributes)
+    pixels = datasets.film(100, 90)
+    pixels[20:32, 14:24] = 4095
+    dataset.PixelData = np.ascontiguousarray(pixels).tobytes()
+    return dataset
