@@ -7,6 +7,7 @@ NodeError
 │   ├── SchemaMismatch     the ledger was made by another version
 │   ├── Unreadable         the bytes of an instance cannot be used; carries a Reason
 │   └── Refused            a peer said no for good
+│       └── NothingAccepted  it took the association, but nothing that was proposed for it
 └── Retryable              the same attempt may succeed later
     ├── OutOfRoom          the disk is at its low watermark, or full
     ├── StorageFault       the disk answered EIO: nothing of that write may be trusted
@@ -54,6 +55,10 @@ class Unreadable(Permanent):
 
 class Refused(Permanent):
     """A peer said no for good."""
+
+
+class NothingAccepted(Refused):
+    """A peer took the association, but nothing that was proposed for it."""
 
 
 class OutOfRoom(Retryable):

@@ -4,7 +4,7 @@ import contextlib
 import random
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import structlog
 
@@ -19,16 +19,15 @@ log = structlog.get_logger()
 
 #: results that go over one connection
 BATCH = 16
+#: seconds after which claims of a process that died are taken back; a living one extends them, see keep_hold()
+LEASE = 30.0
 #: seconds between two attempts to reach a destination at most, whatever each of its deliveries waits for: one
 #: that is back has its new results within this time
 PAUSE_LONGEST = 30.0
 
 
 class Outbox:
-    """The outbox of one destination. It owns no state but the claims it holds: the rest stands in the ledger.
-
-    `lease` is the time in seconds that one result may take; the claims of a batch are extended as it goes on.
-    """
+    """The outbox of one destination. It owns no state but the claims it holds: the rest stands in the ledger."""
 
     def __init__(
         self,
@@ -38,7 +37,6 @@ class Outbox:
         ledger: Ledger,
         section: DeliverSection,
         owner: str,
-        lease: float,
         jitter: Callable[[], float] = random.random,
     ) -> None:
         self.name = name
@@ -46,7 +44,6 @@ class Outbox:
         self._ledger = ledger
         self._section = section
         self._owner = owner
-        self._lease = lease
         self._jitter = jitter
         self._lock = threading.Lock()
         self._held: dict[int, ClaimedDelivery] = {}
@@ -86,7 +83,7 @@ class Outbox:
         outcomes = self._destination.send([claim.result for claim in claims])
         with contextlib.closing(outcomes):
             for position, outcome in enumerate(outcomes):
-                self._record(claims[position], outcome, still_held=claims[position + 1 :])
+                self._record(claims[position], outcome)
                 taken |= outcome.verdict in (Verdict.STORED, Verdict.REFUSED)
                 if stop.is_set():
                     break
@@ -95,6 +92,18 @@ class Outbox:
             self._vain = 0
             return 0.0
         return self._pause()
+
+    def keep_hold(self) -> None:
+        """Extend the lease of every claim that is held; called by another thread well before LEASE is over.
+
+        Raises what Ledger does.
+        """
+        with self._lock:
+            held = list(self._held.values())
+        if held:
+            with self._ledger.transaction() as tx:
+                for claim in held:
+                    deliveries.extend(tx, claim, now=time.time(), lease=LEASE)
 
     def hand_back(self) -> None:
         """Give back every claim still held, as if it had never been made; also while a thread is stuck sending.
@@ -111,13 +120,13 @@ class Outbox:
     def _claim(self) -> list[ClaimedDelivery]:
         with self._ledger.transaction() as tx:
             claims = deliveries.claim(
-                tx, destination=self.name, now=time.time(), owner=self._owner, lease=self._lease, limit=BATCH
+                tx, destination=self.name, now=time.time(), owner=self._owner, lease=LEASE, limit=BATCH
             )
         with self._lock:
             self._held.update({claim.delivery_id: claim for claim in claims})
         return claims
 
-    def _record(self, claim: ClaimedDelivery, outcome: Outcome, *, still_held: Sequence[ClaimedDelivery]) -> None:
+    def _record(self, claim: ClaimedDelivery, outcome: Outcome) -> None:
         now = time.time()
         with self._lock:
             mine = self._held.pop(claim.delivery_id, None) is not None
@@ -135,8 +144,6 @@ class Outbox:
                     case Verdict.RETRY:
                         not_before = now + self._wait(claim.attempts)
                         deliveries.retry(tx, claim, now=now, not_before=not_before, error=outcome.detail)
-                for other in still_held:
-                    deliveries.extend(tx, other, now=now, lease=self._lease)
         except LostRace as error:
             self._log.warning("it took too long and will be sent again", delivery=claim.delivery_id, error=str(error))
             return

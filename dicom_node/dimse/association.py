@@ -26,7 +26,7 @@ from dicom_node.dimse.part10 import LONGEST_META, read_file_meta
 from dicom_node.dimse.pdv import PDV, PDVReader
 from dicom_node.dimse.provider import application_entity, requesting_association
 from dicom_node.dimse.wire import PDUType, Wire, WireError, hang_up, tune
-from dicom_node.errors import PeerUnavailable, Refused
+from dicom_node.errors import NothingAccepted, PeerUnavailable, Refused
 
 #: largest PDU that we take: only responses come back
 _OUR_PDU = 16384
@@ -130,8 +130,7 @@ class OpenAssociation:
                     return self._answer(commands.C_STORE_RSP, message_id)
 
     def release(self) -> None:
-        """End the association in good order, or, where that takes too long, not; the connection is closed by whoever
-        opened it."""
+        """End the association in good order, if that does not take too long; whoever opened it then hangs up."""
         if not self._alive:
             return
         self._alive = False
@@ -207,7 +206,7 @@ def open_association(
     """Connect to `host`:`port` and propose `contexts` (see contexts.proposed_contexts); released on leaving.
 
     Raises PeerUnavailable where there is no connection, no answer in time, or a transient rejection; Refused for a
-    permanent rejection, and where the peer accepts none of the contexts.
+    permanent rejection, NothingAccepted where the peer accepts none of the contexts.
     """
     limits = timeouts or Timeouts()
     peer = f"{called} at {host}:{port}"
@@ -291,7 +290,7 @@ def _negotiate(
     if answer is None:
         raise PeerUnavailable(f"{peer} aborted the association request")
     if answer.result == 0:
-        raise Refused(f"{peer} accepts none of the presentation contexts that were proposed")
+        raise NothingAccepted(f"{peer} accepts none of the presentation contexts that were proposed")
     if answer.result == 2:
         raise PeerUnavailable(f"{peer} has no room for an association now ({answer.reason_str})")
     advice = {

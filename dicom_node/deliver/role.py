@@ -1,0 +1,121 @@
+"""The deliver role: a thread for each destination that is sent to, and one that keeps their claims alive."""
+
+import contextlib
+import os
+import socket
+import threading
+import time
+
+import structlog
+
+from dicom_node import __version__
+from dicom_node.config import Role, Settings
+from dicom_node.deliver.dicom import DicomDestination
+from dicom_node.deliver.outbox import LEASE, Outbox
+from dicom_node.dimse.association import Timeouts
+from dicom_node.domain import Mode
+from dicom_node.errors import Retryable
+from dicom_node.ledger import Channel, Ledger, overview, processes
+from dicom_node.spool import Spool
+
+log = structlog.get_logger()
+
+#: seconds between two extensions of what is held, and two signs of life in the ledger
+_BEAT = LEASE / 3
+#: seconds that the threads have to finish what they are sending, once the node stops
+DRAIN = 8.0
+
+
+def run(settings: Settings, stop: threading.Event) -> None:
+    """Send what is pending to each destination whose mode is `send`, until `stop` is set.
+
+    Returns at most DRAIN seconds after that, and hands back what a stuck peer keeps a thread from ending.
+    Raises SchemaMismatch for another version's ledger.
+    """
+    ledger = Ledger.for_settings(settings.node)
+    try:
+        _say_what_stays(ledger, settings)
+        outboxes = _outboxes(settings, ledger)
+        with contextlib.ExitStack() as stack:
+            threads = []
+            listeners = []
+            for outbox in outboxes:
+                listener = stack.enter_context(ledger.bell.listen(Channel.DELIVERIES))
+                thread = threading.Thread(
+                    target=outbox.run, args=(listener, stop), name=f"deliver-{outbox.name}", daemon=True
+                )
+                thread.start()
+                threads.append(thread)
+                listeners.append(listener)
+            while True:
+                _beat(ledger, outboxes)
+                if stop.wait(_BEAT):
+                    break
+            for listener in listeners:
+                listener.wake()
+            _drain(outboxes, threads)
+    finally:
+        ledger.close()
+
+
+def _outboxes(settings: Settings, ledger: Ledger) -> list[Outbox]:
+    spool = Spool(settings.node.folder / "spool")
+    timeouts = Timeouts(connect=settings.deliver.connect_timeout, response=settings.deliver.response_timeout)
+    return [
+        Outbox(
+            peer.name,
+            DicomDestination(peer, calling=settings.node.ae_title, timeouts=timeouts, spool=spool),
+            ledger=ledger,
+            section=settings.deliver,
+            owner=f"{socket.gethostname()}:{os.getpid()}",
+        )
+        for peer in settings.destinations
+        if peer.mode is Mode.SEND
+    ]
+
+
+def _say_what_stays(ledger: Ledger, settings: Settings) -> None:
+    """Name the destinations that nothing is sent to although something is pending for them (law 9)."""
+    modes = {peer.name: peer.mode for peer in settings.destinations}
+    with ledger.reading() as tx:
+        views = overview.destinations(tx, modes)
+    for view in views:
+        mode = modes.get(view.destination)
+        if mode is not Mode.SEND and view.pending:
+            log.warning(
+                "nothing is sent to this destination, what is pending for it stays: set its mode to send, "
+                "or `chexnode abandon` it",
+                destination=view.destination,
+                mode="not configured" if mode is None else mode.value,
+                pending=view.pending,
+            )
+
+
+def _beat(ledger: Ledger, outboxes: list[Outbox]) -> None:
+    """Say that this process lives, and keep its claims. A ledger that is away is no reason to stop sending."""
+    try:
+        for outbox in outboxes:
+            outbox.keep_hold()
+        with ledger.transaction() as tx:
+            processes.heartbeat(
+                tx,
+                role=Role.DELIVER.value,
+                host=socket.gethostname(),
+                pid=os.getpid(),
+                version=__version__,
+                now=time.time(),
+            )
+    except Retryable as error:
+        log.warning("no sign of life in the ledger", error=str(error))
+
+
+def _drain(outboxes: list[Outbox], threads: list[threading.Thread]) -> None:
+    """Wait for the threads; what one that is stuck still holds goes back to the ledger."""
+    deadline = time.monotonic() + DRAIN
+    for thread in threads:
+        thread.join(max(0.0, deadline - time.monotonic()))
+    for outbox, thread in zip(outboxes, threads, strict=True):
+        if thread.is_alive():
+            log.warning("did not finish in time, handing back what it was sending", destination=outbox.name)
+            with contextlib.suppress(Retryable):  # then the lease ends by itself
+                outbox.hand_back()
