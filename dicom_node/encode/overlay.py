@@ -15,7 +15,7 @@ from dicom_node.encode.outline import Outline, Pen, outline
 #: the long side of a picture, pixels: small films are enlarged so that the footer can be read
 _SHORTEST, _LONGEST = 1024, 2048
 #: the height of letters and the width of lines as shares of the long side
-_LETTERS, _LINES = 1 / 76, 1 / 900
+_LETTERS, _LINES = 1 / 68, 1 / 900
 
 
 def footer_lines(context: EncodeContext, *, marks: int) -> tuple[str, ...]:
