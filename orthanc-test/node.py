@@ -3,13 +3,13 @@
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
-from orthanc import free_port
-
+from tests.peers import free_port
 from tests.waiting import wait_for
 
 CONFIGURATION = """
@@ -93,8 +93,6 @@ class Node:
         return (self._folder / "node.log").read_text(errors="replace")
 
     def _listens(self) -> bool:
-        import socket
-
         with socket.socket() as probe:
             return probe.connect_ex(("127.0.0.1", self.port)) == 0
 

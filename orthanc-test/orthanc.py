@@ -2,7 +2,6 @@
 
 import json
 import shutil
-import socket
 import subprocess
 import sys
 import urllib.request
@@ -15,18 +14,12 @@ from pydicom import dcmread
 from pydicom.dataset import Dataset
 from pydicom.filebase import DicomBytesIO
 
+from tests.peers import free_port
 from tests.waiting import wait_for
 
 HERE = Path(__file__).parent
 DICOMWEB = Path("/usr/share/orthanc/plugins/libOrthancDicomWeb.so")
 INSTALL = "apt-get install -y --no-install-recommends orthanc orthanc-dicomweb dcmtk"
-
-
-def free_port() -> int:
-    """A port of loopback that nobody listens at right now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 class Orthanc:
@@ -75,10 +68,10 @@ class Orthanc:
             return False
 
     def _ask(self, path: str, data: bytes | None = None, method: str | None = None, **headers: str) -> bytes:
-        request = urllib.request.Request(  # noqa: S310 - our own loopback address
+        request = urllib.request.Request(
             f"http://127.0.0.1:{self.http_port}{path}", data=data, method=method, headers=headers
         )
-        with urllib.request.urlopen(request, timeout=20) as response:  # noqa: S310 - the same
+        with urllib.request.urlopen(request, timeout=20) as response:
             return bytes(response.read())
 
     def get(self, path: str) -> Any:
@@ -122,6 +115,11 @@ class Orthanc:
         start = answer.index(b"\r\n\r\n") + 4
         end = answer.rindex(b"\r\n--")
         return dcmread(DicomBytesIO(answer[start:end]))
+
+    def route_again(self, study_instance_uid: str) -> None:
+        """Send a study to the node once more, as an administrator would after an outage."""
+        for identifier in self._find({"StudyInstanceUID": study_instance_uid}):
+            self._ask("/modalities/chexnode/store", json.dumps({"Resources": [identifier]}).encode())
 
     def failed_jobs(self) -> list[dict[str, Any]]:
         """Jobs of Orthanc's own (its auto-routing among them) that ended in failure."""
