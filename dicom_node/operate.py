@@ -12,10 +12,13 @@ from dicom_node.errors import NotFound
 from dicom_node.ledger import Ledger, Tx, choice, deliveries, instances, jobs, overview
 from dicom_node.ledger.choice import ChosenDelivery, ChosenJob
 from dicom_node.ledger.overview import DestinationView
+from dicom_node.ledger.processes import ProcessRow
 from dicom_node.ledger.rows import InstanceRow
 
 #: digits of a digest that name a version; a UID could begin another's digest with fewer
 LEAST_OF_A_DIGEST = 8
+#: seconds after which a role that says nothing is called silent; each says something every 30
+SILENT_AFTER = 90.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,6 +50,11 @@ class Abandoned:
     deliveries: tuple[ChosenDelivery, ...]
     #: being sent at that very moment: their attempt decides about them
     sending: tuple[ChosenDelivery, ...]
+
+
+def is_alive(process: ProcessRow, *, now: float) -> bool:
+    """Whether a process said something lately."""
+    return now - process.seen_at <= SILENT_AFTER
 
 
 def is_dead(view: DestinationView, *, dead_after: float, now: float) -> bool:

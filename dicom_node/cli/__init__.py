@@ -1,6 +1,8 @@
 """The command line: one file a command; what a command needs is imported when it runs, so that --help is quick."""
 
+import inspect
 import sys
+from collections.abc import Callable
 from typing import Annotated
 
 import typer
@@ -17,6 +19,10 @@ def main() -> None:
     try:
         application()()
     except NodeError as error:
+        print(f"chexnode: {error}", file=sys.stderr)
+        sys.exit(1)
+    except OSError as error:
+        # a file that may not be read, a disk that is full: the system's own words name what and why
         print(f"chexnode: {error}", file=sys.stderr)
         sys.exit(1)
 
@@ -45,7 +51,7 @@ def application() -> typer.Typer:
         context_settings={"help_option_names": ["-h", "--help"]},
     )
     app.callback()(_root)
-    panels = {
+    panels: dict[str, tuple[Callable[..., None], ...]] = {
         "Start here": (demo, init, serve),
         "Without a network, or by hand": (infer, send),
         "Look": (status, doctor),
@@ -54,8 +60,14 @@ def application() -> typer.Typer:
     }
     for panel, commands in panels.items():
         for command in commands:
-            app.command(rich_help_panel=panel)(command)
+            app.command(rich_help_panel=panel, help=_flowing(command))(command)
     return app
+
+
+def _flowing(command: Callable[..., None]) -> str:
+    """A command's docstring with each paragraph on one line: the terminal breaks it where it ends."""
+    paragraphs = (inspect.getdoc(command) or "").split("\n\n")
+    return "\n\n".join(" ".join(paragraph.split()) for paragraph in paragraphs)
 
 
 def _show_version(wanted: bool) -> None:

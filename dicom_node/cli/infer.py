@@ -15,7 +15,7 @@ SOME_UNREADABLE = 2
 
 
 def infer(
-    paths: Annotated[list[Path], typer.Argument(help="DICOM files, or folders with them.", metavar="PATH...")],
+    paths: Annotated[list[Path], typer.Argument(help="DICOM files, or folders with them.", metavar="PATH")],
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for findings.json and the images' results.")],
     threshold: Annotated[
         float | None, typer.Option(help="Confidence from which a finding is drawn; none: the model's operating point.")

@@ -13,10 +13,7 @@ from dicom_node.cli.status import Status
 from dicom_node.cli.terminal import ago, console, counted, duration, moment, plain
 from dicom_node.config import Role
 from dicom_node.ledger.overview import DestinationView, InstanceView, StudyView
-from dicom_node.operate import is_dead
-
-#: seconds after which a role that says nothing is called silent; it says something every 30
-SILENT_AFTER = 90.0
+from dicom_node.operate import is_alive, is_dead
 
 #: the style of what somebody must act on
 WANTED = "yellow"
@@ -58,7 +55,7 @@ def _roles(look: Status) -> Text:
     line = Text()
     for role in Role:
         seen = [row for row in look.processes if row.role == role.value]
-        alive = [row for row in seen if look.now - row.seen_at <= SILENT_AFTER]
+        alive = [row for row in seen if is_alive(row, now=look.now)]
         if alive:
             line.append(f"{role.value} alive" + (f" ({len(alive)} processes)" if len(alive) > 1 else ""), "green")
         elif seen:

@@ -1,0 +1,29 @@
+"""The doctor: looks at everything that the node needs, one thing after the other, and says what to do.
+
+check    what one look says          host     disk, clocks       model    weights, device
+setup    the configuration           node     ledger, roles, queues      peers    C-ECHO of each
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from dicom_node.config import load_settings
+from dicom_node.doctor import host, model, node, peers, setup
+from dicom_node.doctor.check import Check, Health, failed
+from dicom_node.errors import ConfigurationError
+
+__all__ = ["Check", "Health", "examine"]
+
+
+def examine(config: Path) -> Iterator[Check]:
+    """Every check, each as soon as it is made; without a usable configuration that is the only one."""
+    try:
+        settings = load_settings(config)
+    except ConfigurationError as error:
+        yield failed("configuration", str(error), f"mend it, or let `chexnode init --config {config} --force` write it")
+        return
+    yield from setup.checks(config, settings)
+    yield from host.checks(settings)
+    yield from node.checks(settings)
+    yield from model.checks(settings)
+    yield from peers.checks(settings)
