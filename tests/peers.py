@@ -71,8 +71,13 @@ def echoscu(
     options: Sequence[str] = (),
     seconds: float = 30,
 ) -> subprocess.CompletedProcess[str]:
-    """dcmtk's echoscu."""
+    """dcmtk's echoscu. It exits with 0 also where the peer aborted: ask `echoed`."""
     return _run("echoscu", ["-v", "-aet", calling, "-aec", called, *options], port, (), seconds)
+
+
+def echoed(run: subprocess.CompletedProcess[str]) -> bool:
+    """Whether echoscu got the answer that it wanted."""
+    return run.returncode == 0 and "Received Echo Response (Success)" in run.stdout
 
 
 def _run(

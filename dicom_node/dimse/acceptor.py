@@ -1,5 +1,6 @@
 """One association as its acceptor, in one thread: pynetdicom negotiates and serves, C-STORE and the bytes are ours."""
 
+import struct
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -24,6 +25,17 @@ _LONGEST_COMMAND = 16 << 10
 _MOST_COMMAND_FRAGMENTS = 64
 #: bytes of a data set that is not an object to store (N-ACTION, N-EVENT-REPORT)
 _LONGEST_OTHER_DATA_SET = 1 << 20
+#: what pynetdicom raises at bytes that are none of its business
+_UNDECODABLE = (
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
+    LookupError,
+    NotImplementedError,
+    TypeError,
+    ValueError,
+    struct.error,
+)
 
 
 class Incoming(Protocol):
@@ -110,9 +122,7 @@ class Acceptor:
         association = self._association
         association.acceptor.address_info = AddressInformation.from_tuple(local)
         association.requestor.address_info = AddressInformation.from_tuple(remote)
-        pdu = A_ASSOCIATE_RQ()
-        pdu.decode(request)
-        primitive = pdu.to_primitive()
+        primitive = _decoded(request)
         association.requestor.primitive = primitive
         self.calling_ae_title = primitive.calling_ae_title.strip()
         rejection = judge(
@@ -252,19 +262,29 @@ class Acceptor:
     def _leave_to_pynetdicom(self, context_id: int, command: bytes, data_set: bytes | None) -> None:
         """Every service but C-STORE, C-ECHO first of all: its service classes answer, its events fire."""
         primitive = P_DATA()
-        values = [(context_id, b"\x03" + command)]
+        values = [[context_id, b"\x03" + command]]
         if data_set is not None:
-            values.append((context_id, b"\x02" + data_set))
+            values.append([context_id, b"\x02" + data_set])
         primitive.presentation_data_value_list = values
         try:
             self._association.dimse.receive_primitive(primitive)
-        except (KeyError, ValueError, TypeError, AttributeError) as error:
+        except _UNDECODABLE as error:
             raise CommandError(f"no message: {type(error).__name__}") from error
         if not self._association.dul.event_queue.empty():
             raise CommandError("an invalid message")
         _, message = self._association.dimse.get_msg()
         if message is not None:
             self._association._serve_request(message, context_id)
+
+
+def _decoded(request: bytes) -> Any:
+    """The A-ASSOCIATE primitive of an A-ASSOCIATE-RQ. Raises WireError."""
+    pdu = A_ASSOCIATE_RQ()
+    try:
+        pdu.decode(request)
+        return pdu.to_primitive()
+    except _UNDECODABLE as error:
+        raise WireError(f"no A-ASSOCIATE-RQ: {type(error).__name__}", abort_reason=INVALID_PARAMETER) from error
 
 
 def _flush(slices: list[memoryview], incoming: Incoming) -> None:

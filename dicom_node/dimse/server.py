@@ -102,6 +102,11 @@ class Server:
         """The port that it listens at."""
         return int(self._listener.getsockname()[1])
 
+    @property
+    def busy(self) -> int:
+        """Messages that have begun and were not answered yet."""
+        return sum(connection.acceptor is not None and connection.acceptor.busy for connection in self._all())
+
     def start(self) -> None:
         """Accept connections, in a thread of its own."""
         self._thread.start()
@@ -112,6 +117,8 @@ class Server:
         True when every connection had ended by itself. Threads are daemons: a stuck one keeps no process alive.
         """
         deadline = time.monotonic() + drain
+        if self._stopping:
+            return not self._all()
         self._stopping = True
         self._wake.send(b"!")
         if self._thread.is_alive():

@@ -10,8 +10,8 @@ from pydicom.uid import ExplicitVRLittleEndian
 from dicom_node.ledger import Ledger, instances, processes
 from dicom_node.spool import Spool
 from tests import datasets
-from tests.peers import association, echoscu
-from tests.receive.raw import RawSender, p_data, store_command
+from tests.dimse.raw import RawSender, p_data, store_command
+from tests.peers import association, echoed, echoscu
 from tests.receive.roles import ReceiveRole
 from tests.waiting import wait_for
 
@@ -32,7 +32,7 @@ def _kept(role: ReceiveRole, dataset: Dataset) -> bool:
 def test_it_answers_and_says_that_it_is_alive(tmp_path: Path) -> None:
     role = ReceiveRole(tmp_path)
     with role.running():
-        assert echoscu(role.port).returncode == 0
+        assert echoed(echoscu(role.port))
         ledger = Ledger.open(role.ledger_url)
         with ledger.reading() as tx:
             assert [row.role for row in processes.seen(tx)] == ["receive"]

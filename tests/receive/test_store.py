@@ -25,9 +25,9 @@ from pydicom.uid import (
 from dicom_node.ledger import jobs
 from tests import datasets
 from tests.datasets import TRANSFER_SYNTAXES
+from tests.dimse.raw import RawSender
 from tests.peers import association, dcmsend, storescu
 from tests.receive.conftest import Receiver, Start
-from tests.receive.raw import RawSender
 
 NAMES = [UID(syntax).keyword for syntax in TRANSFER_SYNTAXES]
 
