@@ -1,0 +1,193 @@
+"""An open association as its requestor: C-ECHO and C-STORE in the calling thread, each step with a deadline.
+
+The data set of a PS3.10 file goes out as it stands, never decoded, never re-encoded.
+"""
+
+import contextlib
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from pydicom.dataset import Dataset
+from pydicom.filewriter import dcmwrite
+from pynetdicom.presentation import PresentationContext
+from pynetdicom.sop_class import Verification
+
+from dicom_node.dimse import commands
+from dicom_node.dimse.commands import CommandError
+from dicom_node.dimse.contexts import accepts
+from dicom_node.dimse.part10 import LONGEST_META, read_file_meta
+from dicom_node.dimse.pdv import PDV, PDVReader
+from dicom_node.dimse.wire import PDUType, Wire, WireError
+from dicom_node.errors import PeerUnavailable, Refused
+
+#: largest PDU that we take: only responses come back
+OUR_PDU = 16384
+#: largest PDU that we send, whatever the peer offers; and where it sets no limit (0)
+_LARGEST_PDU = 256 << 10
+#: bytes read and sent at a time: each must leave within the response deadline
+_STEP = 1 << 20
+
+
+@dataclass(frozen=True, kw_only=True)
+class Timeouts:
+    """Seconds."""
+
+    #: for the TCP connection (and TLS), and then for the answer to the association request
+    connect: float = 10.0
+    #: for the answer to a message, and for each MiB of it to be taken
+    response: float = 60.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answer:
+    """A peer's answer to one C-STORE; what a status means: dimse.status."""
+
+    status: int
+    #: Error Comment (0000,0902)
+    comment: str = ""
+
+
+class OpenAssociation:
+    """An association that a peer has accepted. Not for two threads at once."""
+
+    def __init__(self, wire: Wire, association: Any, *, peer: str, timeouts: Timeouts) -> None:
+        self._wire = wire
+        self._association = association
+        self._pdvs = PDVReader(wire, io_timeout=timeouts.response)
+        self._peer = peer
+        self._timeouts = timeouts
+        self._message_id = 0
+        self._alive = True
+        offered = association.acceptor.maximum_length or _LARGEST_PDU
+        self._largest_pdu = max(min(offered, _LARGEST_PDU), 64)
+
+    def accepts(self, sop_class_uid: str, transfer_syntax_uid: str) -> bool:
+        """Whether the peer takes this class in exactly this syntax."""
+        return self._context(sop_class_uid, transfer_syntax_uid) is not None
+
+    def echo(self) -> None:
+        """C-ECHO. Raises PeerUnavailable, Refused."""
+        context = self._context(Verification, None)
+        if context is None:
+            raise Refused(f"{self._peer} took the association but not Verification")
+        with self._broken("C-ECHO"):
+            message_id = self._next_message_id()
+            request = commands.echo_request(message_id=message_id, sop_class_uid=Verification)
+            self._wire.send(commands.as_p_data(context.context_id, request))
+            answer = self._answer(commands.C_ECHO_RSP, message_id)
+        if answer.status != 0:
+            raise Refused(f"{self._peer} answered C-ECHO with status {answer.status:04X}")
+
+    def store(self, source: Path | bytes | Dataset) -> Answer:
+        """C-STORE one PS3.10 file, given by its path, as its bytes, or as a data set with its file meta.
+
+        The data set's bytes go out as they are. Raises Unreadable for what is no DICOM file, Refused where the
+        peer did not accept its class in its syntax (the association goes on), PeerUnavailable where the peer
+        left, stalled or did not answer in time (the association is over).
+        """
+        with contextlib.ExitStack() as stack:
+            file: BinaryIO
+            if isinstance(source, Path):
+                file = stack.enter_context(source.open("rb"))
+            else:
+                file = BytesIO(source if isinstance(source, bytes) else _encoded(source))
+            return self._store(file)
+
+    def _store(self, file: BinaryIO) -> Answer:
+        meta = read_file_meta(file.read(LONGEST_META))
+        context = self._context(meta.sop_class_uid, meta.transfer_syntax_uid)
+        if context is None:
+            raise Refused(
+                f"{self._peer} does not accept SOP class {meta.sop_class_uid} in transfer syntax "
+                f"{meta.transfer_syntax_uid}"
+            )
+        left = file.seek(0, 2) - meta.data_set_offset
+        file.seek(meta.data_set_offset)
+        with self._broken("C-STORE"):
+            message_id = self._next_message_id()
+            command = commands.store_request(
+                message_id=message_id,
+                sop_class_uid=meta.sop_class_uid,
+                sop_instance_uid=meta.sop_instance_uid,
+            )
+            ahead = commands.as_p_data(context.context_id, command)
+            while True:
+                step = memoryview(file.read(min(left, _STEP)))
+                left = left - len(step) if step else 0
+                data = commands.data_fragments(context.context_id, step, largest=self._largest_pdu, ends=left == 0)
+                self._wire.send(ahead + data)
+                ahead = b""
+                if left == 0:
+                    return self._answer(commands.C_STORE_RSP, message_id)
+
+    def release(self) -> None:
+        """End the association in good order, if that does not take too long; whoever opened it then hangs up."""
+        if not self._alive:
+            return
+        self._alive = False
+        with contextlib.suppress(WireError):
+            self._association.acse.send_release()
+            self._pdvs.wait(self._timeouts.response, lambda: None)
+
+    def abort(self) -> None:
+        """End the association at once."""
+        if self._alive:
+            self._alive = False
+            with contextlib.suppress(WireError):
+                self._association.acse.send_abort(0)
+
+    def _context(self, sop_class_uid: str, transfer_syntax_uid: str | None) -> PresentationContext | None:
+        accepted = self._association.accepted_contexts
+        if transfer_syntax_uid is not None:
+            return accepts(accepted, sop_class_uid, transfer_syntax_uid)
+        return next((context for context in accepted if context.abstract_syntax == sop_class_uid), None)
+
+    def _next_message_id(self) -> int:
+        self._message_id = self._message_id % 65535 + 1
+        return self._message_id
+
+    def _answer(self, command_field: int, message_id: int) -> Answer:
+        """The response to `message_id`, whole. Raises WireError, CommandError."""
+        deadline = time.monotonic() + self._timeouts.response
+        fragment = self._pdvs.wait(self._timeouts.response, lambda: None)
+        collected = bytearray()
+        while True:
+            if not isinstance(fragment, PDV):
+                how = "aborted" if fragment is PDUType.A_ABORT else f"sent {fragment.name}"
+                raise WireError(f"it {how} instead of answering")
+            collected += fragment.data
+            if not fragment.is_command or len(collected) > OUR_PDU:
+                raise CommandError("its answer is no command set")
+            if fragment.is_last:
+                break
+            fragment = self._pdvs.next(deadline)
+        elements = commands.read_command(bytes(collected))
+        found = (commands.number(elements, 0x0100), commands.number(elements, 0x0120))
+        if found != (command_field, message_id):
+            raise CommandError(f"its answer is to another message ({found[0]:04X}, {found[1]})")
+        comment = elements.get(0x0902, b"").decode("ascii", "replace").strip("\0 ")
+        return Answer(status=commands.number(elements, 0x0900), comment=comment)
+
+    @contextlib.contextmanager
+    def _broken(self, doing: str) -> Iterator[None]:
+        """What breaks the association ends it, in the node's own words."""
+        if not self._alive:
+            raise PeerUnavailable(f"the association with {self._peer} is over: open another")
+        try:
+            yield
+        except (WireError, CommandError) as error:
+            if isinstance(error, WireError):
+                self._alive = False  # nothing that we might still send would make sense to it
+            else:
+                self.abort()
+            raise PeerUnavailable(f"{self._peer} failed during a {doing}: {error}") from error
+
+
+def _encoded(dataset: Dataset) -> bytes:
+    buffer = BytesIO()
+    dcmwrite(buffer, dataset, enforce_file_format=True)
+    return buffer.getvalue()
