@@ -84,12 +84,17 @@ def _begin_sqlite(connection: Connection) -> None:
     connection.exec_driver_sql("BEGIN" if reading else "BEGIN IMMEDIATE")
 
 
-def refuse_network(database: Path) -> None:
-    """Raises ConfigurationError where `database` would lie on a network file system."""
-    mounts = Path("/proc/self/mountinfo")
-    if not mounts.is_file():
-        return  # not Linux: `infer` and training only
-    kind = mount_type(database.resolve(), mounts.read_text(encoding="utf-8", errors="surrogateescape"))
+def refuse_network(database: Path, mountinfo: str | None = None) -> None:
+    """Raises ConfigurationError where `database` would lie on a network file system.
+
+    `mountinfo`: what proc_pid_mountinfo(5) describes; None: this process's own, where there is one.
+    """
+    if mountinfo is None:
+        mounts = Path("/proc/self/mountinfo")
+        if not mounts.is_file():
+            return  # not Linux: `infer` and training only
+        mountinfo = mounts.read_text(encoding="utf-8", errors="surrogateescape")
+    kind = mount_type(database.resolve(), mountinfo)
     if kind in _NETWORK or kind.removeprefix("fuse.") in _FUSE_NETWORK:
         raise ConfigurationError(
             f"node.folder: {database.parent} lies on a network file system ({kind}), where SQLite would lose "
