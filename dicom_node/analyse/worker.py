@@ -154,6 +154,7 @@ class Worker:
             if job_id == self._running_alone:
                 self._running_alone = None
             if job_id in self._held:
+                self._extend()  # encoding takes a while too
                 self._finish(self._held.pop(job_id), examination)
 
     def _finish(self, held: Held, examination: Examination) -> None:
