@@ -64,16 +64,18 @@ class Outbox:
                 if not self._vain and (idle := self._idle()) > 0:
                     listener.wait(idle)
             except Retryable as error:  # the ledger is away, or its disk is full
+                self._drop()
                 pause_until = time.monotonic() + self._pause()
                 self._log.warning("deliveries wait for the ledger", error=str(error))
-            except Exception:  # noqa: BLE001 - the outermost loop of this thread: no other destination may suffer
+            except Exception as error:  # noqa: BLE001 - the outermost loop of this thread, and others must go on
                 pause_until = time.monotonic() + self._pause()
                 self._log.exception("a delivery failed in a way that nobody foresaw; trying again")
+                self._give_up(f"an error in chexnode ({type(error).__name__}), see its log")
 
     def turn(self, stop: threading.Event) -> float:
         """Send one batch of what is due; the seconds to leave the destination alone before the next.
 
-        Raises what Ledger does; claims that were not recorded by then are taken back when their lease ends.
+        Raises what Ledger does: then the claims that were not recorded are taken back when their lease ends.
         """
         claims = self._claim()
         if not claims:
@@ -110,12 +112,23 @@ class Outbox:
 
         Raises what Ledger does.
         """
+        for claim in self._drop():
+            with contextlib.suppress(LostRace), self._ledger.transaction() as tx:
+                deliveries.postpone(tx, claim, now=time.time(), reason="handed back")
+
+    def _give_up(self, error: str) -> None:
+        """Whichever of the claims it was that failed: each waits, so that it does not keep the others for ever."""
+        for claim in self._drop():
+            now = time.time()
+            with contextlib.suppress(Retryable), self._ledger.transaction() as tx:
+                deliveries.retry(tx, claim, now=now, not_before=now + self._wait(claim.attempts), error=error)
+
+    def _drop(self) -> list[ClaimedDelivery]:
+        """Hold nothing any more; what was held."""
         with self._lock:
             held = list(self._held.values())
             self._held.clear()
-        for claim in held:
-            with contextlib.suppress(LostRace), self._ledger.transaction() as tx:
-                deliveries.postpone(tx, claim, now=time.time(), reason="handed back")
+        return held
 
     def _claim(self) -> list[ClaimedDelivery]:
         with self._ledger.transaction() as tx:

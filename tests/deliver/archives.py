@@ -1,6 +1,5 @@
 """Real archives on loopback: a pynetdicom SCP that can be told what to answer, and dcmtk's storescp."""
 
-import shutil
 import socket
 import subprocess
 import threading
@@ -9,8 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from types import TracebackType
 
-import pytest
-from pydicom import dcmread
+from pydicom import Dataset, dcmread
 from pydicom.uid import (
     ExplicitVRLittleEndian,
     ImplicitVRLittleEndian,
@@ -21,16 +19,10 @@ from pynetdicom import AE, evt
 from pynetdicom.events import Event
 from pynetdicom.transport import ThreadedAssociationServer
 
+from tests.peers import free_port, program
 from tests.waiting import wait_for
 
 CLASSES = (str(SecondaryCaptureImageStorage), str(SegmentationStorage))
-
-
-def free_port() -> int:
-    """A port of loopback that nobody listens at."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 class Archive:
@@ -43,6 +35,7 @@ class Archive:
         ae_title: str = "ARCHIVE",
         statuses: Iterable[int] = (),
         classes: Iterable[str] = CLASSES,
+        comment: str = "",
         transfer_syntaxes: Iterable[str] = (ExplicitVRLittleEndian, ImplicitVRLittleEndian),
     ) -> None:
         self.port = free_port() if port is None else port
@@ -52,6 +45,7 @@ class Archive:
         self.kept: dict[str, tuple[bytes, str]] = {}
         self.associations = 0
         self.statuses = list(statuses)
+        self._comment = comment
         #: cleared: the archive takes a message and does not answer until it is set
         self.answers = threading.Event()
         self.answers.set()
@@ -76,27 +70,28 @@ class Archive:
     def _count(self, event: Event) -> None:
         self.associations += 1
 
-    def _store(self, event: Event) -> int:
+    def _store(self, event: Event) -> Dataset:
         uid = str(event.request.AffectedSOPInstanceUID)
         self.came[uid] += 1
         self.answers.wait()
         status = self.statuses.pop(0) if self.statuses else 0x0000
-        if status < 0xA000 or status >= 0xD000 or status & 0xF000 == 0xB000:
+        if status == 0x0000 or status & 0xF000 == 0xB000:
             self.kept.setdefault(uid, (event.request.DataSet.getvalue(), str(event.context.transfer_syntax)))
-        return status
+        answer = Dataset()
+        answer.Status = status
+        if self._comment:
+            answer.ErrorComment = self._comment
+        return answer
 
 
 class StoreSCP:
     """dcmtk's storescp, keeping files in `folder`."""
 
     def __init__(self, folder: Path, port: int, *options: str, ae_title: str = "ARCHIVE") -> None:
-        program = shutil.which("storescp")
-        if program is None:
-            pytest.skip("dcmtk is not installed: apt-get install -y --no-install-recommends dcmtk")
         folder.mkdir(exist_ok=True)
         self.folder = folder
         self.port = port
-        self._command = [program, "-aet", ae_title, "-od", str(folder), *options, str(port)]
+        self._command = [program("storescp"), "-aet", ae_title, "-od", str(folder), *options, str(port)]
 
     def __enter__(self) -> "StoreSCP":
         self._process = subprocess.Popen(self._command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)

@@ -134,7 +134,7 @@ class Node:
             sop_instance_uid=str(dataset.SOPInstanceUID),
             series_instance_uid=str(dataset.SeriesInstanceUID),
             transfer_syntax_uid=str(dataset.file_meta.TransferSyntaxUID),
-            encoder_version="1",
+            encoder_version=str(next(self._numbers)),  # a job may have any number of results then
             spool_key=self.spool.put(data),
             digest="c" * 64,
             predecessor=predecessor,

@@ -11,7 +11,7 @@ from types import TracebackType
 _P_DATA_TF = 0x04
 
 
-class Wire(Enum):
+class Manner(Enum):
     THROUGH = auto()
     #: stop reading from the client in the middle of its data, and say nothing any more
     STALL = auto()
@@ -22,7 +22,7 @@ class Wire(Enum):
 class AwkwardWire:
     """Listens on loopback and forwards to `port`; `manner` may be changed at any time."""
 
-    def __init__(self, port: int, manner: Wire = Wire.THROUGH, *, stall_after: int = 4096) -> None:
+    def __init__(self, port: int, manner: Manner = Manner.THROUGH, *, stall_after: int = 4096) -> None:
         self.manner = manner
         #: connections that were taken, and those that were cut or stalled
         self.connections = 0
@@ -71,11 +71,11 @@ class AwkwardWire:
                             return
                         if source is client:
                             taken += len(data)
-                            if self.manner is Wire.STALL and taken > self._stall_after:
+                            if self.manner is Manner.STALL and taken > self._stall_after:
                                 self.spoilt += 1
                                 self._stop.wait()
                                 return
-                        elif self.manner is Wire.DROP_ANSWER and data[0] == _P_DATA_TF:
+                        elif self.manner is Manner.DROP_ANSWER and data[0] == _P_DATA_TF:
                             self.spoilt += 1
                             return
                         sink.sendall(data)

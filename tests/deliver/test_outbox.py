@@ -1,0 +1,249 @@
+"""One outbox: what is recorded of each outcome, and when it tries again."""
+
+import threading
+import time
+from collections.abc import Callable, Generator, Iterator, Sequence
+from pathlib import Path
+
+import pytest
+
+from dicom_node.deliver.destination import Outcome, Verdict
+from dicom_node.deliver.outbox import BATCH, LEASE, Outbox
+from dicom_node.errors import LedgerUnavailable
+from dicom_node.ledger import Channel, deliveries
+from dicom_node.ledger.rows import StoredResult
+from tests.deliver.node import Node, settings_of
+from tests.waiting import wait_for
+
+STORED = Outcome(verdict=Verdict.STORED)
+NEVER = threading.Event()
+
+
+class Told:
+    """A destination whose outcomes are told beforehand; success once they are used up."""
+
+    def __init__(self, *outcomes: Outcome, before: Callable[[], object] = lambda: None) -> None:
+        self.outcomes = list(outcomes)
+        self.batches: list[list[str]] = []
+        self.closed = 0
+        self._before = before
+
+    def send(self, results: Sequence[StoredResult]) -> Generator[Outcome, None, None]:
+        self.batches.append([])
+        try:
+            for result in results:
+                self._before()
+                self.batches[-1].append(result.sop_instance_uid)
+                yield self.outcomes.pop(0) if self.outcomes else STORED
+        finally:
+            self.closed += 1
+
+
+@pytest.fixture
+def node(tmp_path: Path) -> Iterator[Node]:
+    node = Node(settings_of(tmp_path, deliver={"retry_first": 60, "retry_longest": 900}))
+    yield node
+    node.close()
+
+
+def outbox(node: Node, told: Told) -> Outbox:
+    return Outbox("archive", told, ledger=node.ledger, section=node.settings.deliver, owner="test", jitter=lambda: 1.0)
+
+
+def results(node: Node, number: int) -> list[StoredResult]:
+    return [node.result("1.2.3") for _ in range(number)]
+
+
+def test_each_outcome_is_recorded(node: Node) -> None:
+    node.queue("archive", *results(node, 4))
+    told = Told(
+        STORED,
+        Outcome(verdict=Verdict.REFUSED, detail="never"),
+        Outcome(verdict=Verdict.RETRY, detail="later"),
+        Outcome(verdict=Verdict.UNTRIED, detail="not its turn"),
+    )
+    now = time.time()
+    assert outbox(node, told).turn(NEVER) == 0
+    one, two, three, four = node.deliveries()
+    assert [view.state.value for view in (one, two, three, four)] == ["stored", "failed", "pending", "pending"]
+    assert [view.attempts for view in (one, two, three, four)] == [1, 1, 1, 0]
+    assert [view.last_error for view in (two, three, four)] == ["never", "later", ""]
+    assert three.not_before == pytest.approx(now + 60, abs=5)
+    assert four.not_before == pytest.approx(now, abs=5)
+
+
+def test_a_warning_stands_in_the_event(node: Node) -> None:
+    node.queue("archive", *results(node, 1))
+    outbox(node, Told(Outcome(verdict=Verdict.STORED, detail="it answered with status B000"))).turn(NEVER)
+    assert node.states() == ["stored"]
+    assert "it answered with status B000" in node.reasons("delivery")
+
+
+def test_each_outcome_is_recorded_before_the_next_is_sent(node: Node) -> None:
+    node.queue("archive", *results(node, 3))
+    seen: list[list[str]] = []
+    outbox(node, Told(before=lambda: seen.append(sorted(node.states())))).turn(NEVER)
+    assert seen == [
+        ["sending", "sending", "sending"],
+        ["sending", "sending", "stored"],
+        ["sending", "stored", "stored"],
+    ]
+
+
+def test_waits_double_up_to_the_longest_and_never_end(node: Node) -> None:
+    node.queue("archive", *results(node, 1))
+    (before,) = node.deliveries()
+    waits = []
+    for _ in range(7):
+        outbox(node, Told(Outcome(verdict=Verdict.RETRY, detail="later"))).turn(NEVER)
+        (view,) = node.deliveries()
+        waits.append(round((view.not_before - time.time()) / 30) * 30)
+        with node.ledger.transaction() as tx:
+            (claim,) = deliveries.claim(tx, destination="archive", now=view.not_before, owner="t", lease=1, limit=1)
+            deliveries.postpone(tx, claim, now=time.time() - 1, reason="sooner, for the test")
+    assert waits == [60, 120, 240, 480, 900, 900, 900]
+    assert node.states() == ["pending"]
+    assert before.attempts == 0
+
+
+def test_a_destination_that_takes_nothing_is_left_alone_for_a_while(node: Node) -> None:
+    node.queue("archive", *results(node, 1))
+    tried = outbox(node, Told(Outcome(verdict=Verdict.RETRY, detail="dead")))
+    assert tried.turn(NEVER) == 30
+    assert tried.turn(NEVER) == 0
+
+
+def test_takes_no_more_than_a_batch_at_a_time(node: Node) -> None:
+    node.queue("archive", *results(node, BATCH + 2))
+    told = Told()
+    sending = outbox(node, told)
+    sending.turn(NEVER)
+    sending.turn(NEVER)
+    assert [len(batch) for batch in told.batches] == [BATCH, 2]
+    assert node.states() == ["stored"] * (BATCH + 2)
+
+
+def test_sends_nothing_of_another_destination_and_nothing_held(node: Node) -> None:
+    node.queue("other", *results(node, 1))
+    node.queue("archive", *results(node, 1), held=True)
+    told = Told()
+    assert outbox(node, told).turn(NEVER) == 0
+    assert told.batches == []
+    assert sorted(node.states()) == ["held", "pending"]
+
+
+def test_stop_ends_the_batch_and_hands_the_rest_back(node: Node) -> None:
+    node.queue("archive", *results(node, 3))
+    stop = threading.Event()
+    told = Told(before=stop.set)
+    outbox(node, told).turn(stop)
+    assert node.states() == ["stored", "pending", "pending"]
+    assert [view.attempts for view in node.deliveries()] == [1, 0, 0]
+    assert told.closed == 1
+
+
+def test_a_claim_that_was_taken_back_meanwhile_is_not_recorded(node: Node) -> None:
+    node.queue("archive", *results(node, 2))
+
+    def lapse() -> None:
+        with node.ledger.transaction() as tx:
+            deliveries.reclaim_expired(tx, now=time.time() + LEASE + 1)
+
+    outbox(node, Told(before=lapse)).turn(NEVER)
+    assert node.states() == ["pending", "pending"]
+
+
+def test_what_is_held_is_kept(node: Node) -> None:
+    node.queue("archive", *results(node, 1))
+    moved = threading.Event()
+    go_on = threading.Event()
+
+    def wait() -> None:
+        moved.set()
+        go_on.wait()
+
+    sending = outbox(node, Told(before=wait))
+    thread = threading.Thread(target=sending.turn, args=(NEVER,), daemon=True)
+    thread.start()
+    assert moved.wait(10)
+    with node.ledger.reading() as tx:
+        first = deliveries.next_expiry(tx)
+    sending.keep_hold()
+    with node.ledger.reading() as tx:
+        second = deliveries.next_expiry(tx)
+    go_on.set()
+    thread.join()
+    assert first is not None
+    assert second is not None
+    assert second > first
+    assert node.states() == ["stored"]
+
+
+def test_a_stuck_thread_loses_what_is_handed_back(node: Node) -> None:
+    node.queue("archive", *results(node, 1))
+    stuck = threading.Event()
+    wakes = threading.Event()
+
+    def wait() -> None:
+        stuck.set()
+        wakes.wait()
+
+    sending = outbox(node, Told(before=wait))
+    thread = threading.Thread(target=sending.turn, args=(NEVER,), daemon=True)
+    thread.start()
+    assert stuck.wait(10)
+    sending.hand_back()
+    assert node.states() == ["pending"]
+    wakes.set()
+    thread.join()
+    assert node.states() == ["pending"]
+
+
+def test_survives_what_nobody_foresaw_and_stops_when_told_to(tmp_path: Path) -> None:
+    node = Node(settings_of(tmp_path))
+    failures = [RuntimeError("a bug of ours")]
+
+    def fail_once() -> None:
+        if failures:
+            raise failures.pop()
+
+    stop = threading.Event()
+    sending = outbox(node, Told(before=fail_once))
+    with node.ledger.bell.listen(Channel.DELIVERIES) as listener:
+        thread = threading.Thread(target=sending.run, args=(listener, stop), daemon=True)
+        thread.start()
+        node.queue("archive", *results(node, 2))
+        wait_for("both deliveries", lambda: node.states() == ["stored", "stored"])
+        assert not failures
+        assert any("RuntimeError" in reason for reason in node.reasons("delivery"))
+        stop.set()
+        listener.wake()
+        thread.join(10)
+        assert not thread.is_alive()
+    node.close()
+
+
+def test_a_ledger_that_is_busy_for_too_long_is_waited_for(node: Node) -> None:
+    node.queue("archive", *results(node, 1))
+    stop = threading.Event()
+
+    class Busy(Told):
+        def send(self, results: Sequence[StoredResult]) -> Generator[Outcome, None, None]:
+            if not self.batches:
+                self.batches.append([])
+                raise LedgerUnavailable("busy")
+            yield from super().send(results)
+
+    told = Busy()
+    sending = outbox(node, told)
+    with node.ledger.bell.listen(Channel.DELIVERIES) as listener:
+        thread = threading.Thread(target=sending.run, args=(listener, stop), daemon=True)
+        thread.start()
+        wait_for("the first try", lambda: told.batches)
+        stop.set()
+        listener.wake()
+        thread.join(10)
+    assert node.states() == ["sending"]
+    sending.keep_hold()
+    with node.ledger.transaction() as tx:
+        assert deliveries.reclaim_expired(tx, now=time.time() + LEASE + 1) == 1
