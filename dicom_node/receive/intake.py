@@ -14,7 +14,7 @@ from dicom_node.dimse.part10 import file_meta
 from dicom_node.dimse.status import Status
 from dicom_node.domain import Arrival, Head
 from dicom_node.encode.marks import is_result
-from dicom_node.errors import LedgerUnavailable, OutOfRoom, StorageFault
+from dicom_node.errors import NodeError
 from dicom_node.ledger import Ledger, instances, results
 from dicom_node.ledger.instances import Outcome
 from dicom_node.logs import hashed
@@ -235,7 +235,7 @@ class IncomingInstance:
         """Turn what disk and ledger say into an answer, unless there is one: success stays success."""
         try:
             yield
-        except (OutOfRoom, StorageFault, LedgerUnavailable) as error:
+        except NodeError as error:
             _log.error("an instance could not be kept", why=str(error), answered=self._answer is not None)
             if self._answer is None:
                 self._settle(Status.OUT_OF_RESOURCES, type(error).__name__)

@@ -1,5 +1,6 @@
 """A receiver in this process, on a free port, with a spool and an SQLite ledger of its own."""
 
+import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -63,19 +64,30 @@ class Receiver:
 Start = Callable[..., Receiver]
 
 
+@pytest.fixture(scope="session")
+def empty_ledger(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A migrated SQLite ledger with one active model, to be copied: migrating takes longer than most tests."""
+    path = tmp_path_factory.mktemp("ledger") / "ledger.sqlite"
+    Ledger.migrate(f"sqlite:///{path}")
+    ledger = Ledger.open(f"sqlite:///{path}")
+    with ledger.transaction() as tx:
+        models.register(tx, digest="a" * 64, name="probe", version="1", now=0.0)
+        models.activate(tx, "a" * 64, parameters=PARAMETERS)
+    ledger.close()
+    return path
+
+
 @pytest.fixture
-def start(tmp_path: Path) -> Iterator[Start]:
+def start(tmp_path: Path, empty_ledger: Path) -> Iterator[Start]:
     """Start a receiver; keywords go into ReceiveSection, `peers` replaces who may send."""
     opened: list[Receiver] = []
 
     def _start(*, peers: tuple[PeerSection, ...] = PEERS, **settings: Any) -> Receiver:
         folder = tmp_path / f"node{len(opened)}"
         url = f"sqlite:///{folder / 'ledger.sqlite'}"
-        Ledger.migrate(url)
+        folder.mkdir()
+        shutil.copy(empty_ledger, folder / "ledger.sqlite")
         ledger = Ledger.open(url)
-        with ledger.transaction() as tx:
-            models.register(tx, digest="a" * 64, name="probe", version="1", now=0.0)
-            models.activate(tx, "a" * 64, parameters=PARAMETERS)
         spool = Spool(folder / "spool")
         section = ReceiveSection(**({"port": 0, "low_watermark": 0} | settings))
         intake = Intake(

@@ -1,0 +1,144 @@
+"""The intake without a network: what disk and ledger do wrong becomes a status, never a success."""
+
+import errno
+import os
+from pathlib import Path
+
+import pytest
+from pydicom.dataset import Dataset
+from pydicom.uid import ExplicitVRLittleEndian, SecondaryCaptureImageStorage
+
+from dicom_node.dimse.implementation import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
+from dicom_node.dimse.status import Status
+from dicom_node.encode import marks
+from dicom_node.ledger import jobs
+from dicom_node.receive.intake import Intake
+from tests import datasets
+from tests.receive.conftest import PARAMETERS, Receiver, Start
+
+
+def _take(receiver: Receiver, dataset: Dataset, *, step: int = 5000, priority: int = 0) -> tuple[Status, str]:
+    incoming = receiver.intake.begin(
+        sop_class_uid=dataset.SOPClassUID,
+        sop_instance_uid=dataset.SOPInstanceUID,
+        transfer_syntax_uid=ExplicitVRLittleEndian,
+        calling_ae_title="SENDER",
+        priority=priority,
+    )
+    body = datasets.data_set_bytes(dataset)
+    for start in range(0, len(body), step):
+        incoming.write(memoryview(body)[start : start + step])
+    return incoming.finish()
+
+
+@pytest.mark.parametrize("step", [1, 777, 100_000])
+def test_pieces_of_any_size(receiver: Receiver, step: int) -> None:
+    dataset = datasets.chest(20, 20)
+    assert _take(receiver, dataset, step=step) == (Status.SUCCESS, "")
+    assert receiver.kept(dataset).endswith(datasets.data_set_bytes(dataset))
+
+
+def test_a_head_that_comes_late_is_found(receiver: Receiver) -> None:
+    """A private element of 500 KB stands before Study Instance UID: the first look is too early."""
+    dataset = datasets.chest()
+    dataset.add_new(0x00190010, "LO", "PRIVATE")
+    dataset.add_new(0x00191001, "OB", bytes(500_000))
+    assert _take(receiver, dataset) == (Status.SUCCESS, "")
+    row = receiver.current(dataset)
+    assert row is not None
+    assert row.study_instance_uid == dataset.StudyInstanceUID
+
+
+def test_one_that_comes_too_late_is_not(receiver: Receiver) -> None:
+    dataset = datasets.chest()
+    dataset.add_new(0x00190010, "LO", "PRIVATE")
+    dataset.add_new(0x00191001, "OB", bytes(2 << 20))
+    status, comment = _take(receiver, dataset)
+    assert status == Status.CANNOT_UNDERSTAND
+    assert "Study Instance UID" in comment
+    assert receiver.files() == []
+
+
+@pytest.mark.parametrize("failing", ["write", "fsync"])
+@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EIO])
+def test_a_disk_that_fails_is_no_success(
+    receiver: Receiver, monkeypatch: pytest.MonkeyPatch, failing: str, code: int
+) -> None:
+    dataset = datasets.chest()
+    with monkeypatch.context() as faulty:
+
+        def fail(*_arguments: object) -> int:
+            raise OSError(code, os.strerror(code))
+
+        faulty.setattr(os, failing, fail)
+        status, _ = _take(receiver, dataset)
+    assert status == Status.OUT_OF_RESOURCES
+    assert receiver.files() == []
+    assert receiver.current(dataset) is None
+    assert _take(receiver, dataset) == (Status.SUCCESS, ""), "once the disk works again"
+
+
+def test_a_ledger_that_is_away_is_no_success(receiver: Receiver) -> None:
+    dataset = datasets.chest()
+    wal = receiver.folder / "ledger.sqlite"
+    away = Path(f"{wal}.away")
+    receiver.ledger.close()
+    wal.rename(away)
+    wal.mkdir()
+    try:
+        status, _ = _take(receiver, dataset)
+    finally:
+        wal.rmdir()
+        away.rename(wal)
+    assert status == Status.OUT_OF_RESOURCES
+    assert _take(receiver, dataset) == (Status.SUCCESS, "")
+
+
+def test_no_room_is_said_before_a_byte_is_written(start: Start) -> None:
+    receiver = start()
+    full = Intake(
+        receiver.spool, receiver.ledger, parameters=PARAMETERS, low_watermark=1 << 60, max_object_size=1 << 30
+    )
+    incoming = full.begin(
+        sop_class_uid="1.2.3", sop_instance_uid="1.2.4", transfer_syntax_uid="1.2.5", calling_ae_title="SENDER"
+    )
+    assert receiver.files() == []
+    incoming.write(b"dropped")
+    assert incoming.finish()[0] == Status.OUT_OF_RESOURCES
+
+
+def test_what_is_abandoned_leaves_nothing(receiver: Receiver) -> None:
+    dataset = datasets.chest()
+    incoming = receiver.intake.begin(
+        sop_class_uid=dataset.SOPClassUID,
+        sop_instance_uid=dataset.SOPInstanceUID,
+        transfer_syntax_uid=ExplicitVRLittleEndian,
+        calling_ae_title="SENDER",
+    )
+    incoming.write(datasets.data_set_bytes(dataset))
+    assert len(receiver.files()) == 1
+    incoming.abandon()
+    assert receiver.files() == []
+
+
+def test_priority_sorts_the_jobs(receiver: Receiver) -> None:
+    low, medium, high = datasets.chest(), datasets.chest(), datasets.chest()
+    for dataset, priority in ((low, 2), (medium, 0), (high, 1)):
+        _take(receiver, dataset, priority=priority)
+    with receiver.ledger.transaction() as tx:
+        claimed = jobs.claim(tx, owner="test", now=1e12, lease=60, limit=10)
+    order = [claim.instance.sop_instance_uid for claim in claimed]
+    assert order == [high.SOPInstanceUID, medium.SOPInstanceUID, low.SOPInstanceUID]
+
+
+def test_marks_of_others_are_no_marks(receiver: Receiver) -> None:
+    """Only both marks together make a result: a modality's maker may be called anything."""
+    for attributes in ({"Manufacturer": "chexnode"}, {"ManufacturerModelName": "chexnode"}):
+        dataset = datasets.chest(SOPClassUID=SecondaryCaptureImageStorage, **attributes)
+        assert _take(receiver, dataset) == (Status.SUCCESS, "")
+        assert receiver.current(dataset) is not None
+
+
+def test_the_node_has_one_name_in_files_and_on_the_wire() -> None:
+    assert IMPLEMENTATION_CLASS_UID == marks.IMPLEMENTATION_CLASS_UID
+    assert IMPLEMENTATION_VERSION_NAME == marks.IMPLEMENTATION_VERSION_NAME
