@@ -49,6 +49,8 @@ class Archive:
         #: cleared: the archive takes a message and does not answer until it is set
         self.answers = threading.Event()
         self.answers.set()
+        #: the message, counted from 1, from which on it does not answer; 0: it always does
+        self.stall_at = 0
         self._ae = AE(ae_title)
         self._ae.require_called_aet = True
         for sop_class in classes:
@@ -73,6 +75,8 @@ class Archive:
     def _store(self, event: Event) -> Dataset:
         uid = str(event.request.AffectedSOPInstanceUID)
         self.came[uid] += 1
+        if sum(self.came.values()) == self.stall_at:
+            self.answers.clear()
         self.answers.wait()
         status = self.statuses.pop(0) if self.statuses else 0x0000
         if status == 0x0000 or status & 0xF000 == 0xB000:
