@@ -13,7 +13,7 @@ from pydicom.charset import convert_encodings
 from pydicom.datadict import dictionary_VR
 from pydicom.dataelem import DataElement, RawDataElement, convert_raw_data_element
 from pydicom.dataset import Dataset
-from pydicom.errors import InvalidDicomError
+from pydicom.errors import BytesLengthException, InvalidDicomError
 from pydicom.filebase import DicomBytesIO
 from pydicom.filewriter import write_data_element
 from pydicom.tag import BaseTag, ItemTag, Tag
@@ -32,6 +32,9 @@ _TEXTS = frozenset(
 #: sequences within sequences that are followed
 _DEEPEST = 12
 
+#: no VR of DICOM: stands for a value that was there and cannot be written
+UNWRITABLE = "--"
+
 #: all that pydicom raises on values that it cannot read or write
 MALFORMED = (
     ValueError,
@@ -45,6 +48,7 @@ MALFORMED = (
     OSError,
     struct.error,
     InvalidDicomError,
+    BytesLengthException,
 )
 
 
@@ -110,6 +114,8 @@ def element(dataset: Dataset, tag: BaseTag, *, charset: list[str], depth: int = 
 
 
 def _of_raw(held: RawDataElement, charset: list[str], depth: int) -> Element:
+    if held.VR == UNWRITABLE:
+        raise CannotCarry(f"{held.tag} had a value that cannot be written")
     vr = _vr(held.tag, held.VR)
     value = held.value or b""
     if vr == "SQ":
@@ -117,7 +123,7 @@ def _of_raw(held: RawDataElement, charset: list[str], depth: int) -> Element:
             with warnings.catch_warnings():
                 # pydicom warns of what is odd within; it is carried as it is
                 warnings.simplefilter("ignore")
-                items = convert_raw_data_element(held).value
+                items = convert_raw_data_element(held._replace(VR="SQ")).value or ()
         except MALFORMED as error:
             raise CannotCarry(f"{held.tag} is no sequence: {error}") from error
         if value and (not items or not value.startswith((b"\xfe\xff\x00\xe0", b"\xff\xfe\xe0\x00"))):
@@ -126,7 +132,7 @@ def _of_raw(held: RawDataElement, charset: list[str], depth: int) -> Element:
     unit = _UNITS.get(vr, 1)
     if len(value) % unit:
         raise CannotCarry(f"{held.tag} has {len(value)} octets, no multiple of {unit}")
-    if not held.is_little_endian:
+    if unit > 1 and not held.is_little_endian:
         value = b"".join(value[i : i + unit][::-1] for i in range(0, len(value), unit))
     return Element(tag=held.tag, vr=vr, value=_even(vr, value))
 

@@ -1,15 +1,19 @@
 """What every result has in common: identity, times, marks, and the source's own defects."""
 
+from contextlib import suppress
 from datetime import datetime
 
 from pydicom.dataset import Dataset
 
 from dicom_node.encode.context import EncodeContext
-from dicom_node.encode.equipment import ascii_text, contributing_equipment, software_versions
+from dicom_node.encode.elements import CannotCarry, element
+from dicom_node.encode.equipment import contributing_equipment, software_versions
 from dicom_node.encode.identity import copy_identity, read_text, tag_of
 from dicom_node.encode.marks import MANUFACTURER, MODEL_NAME
 from dicom_node.encode.sources import referenced_series, result_instance_number, source_image
 from dicom_node.encode.times import ResultTimes
+
+_LOSSY = ("LossyImageCompression", "LossyImageCompressionRatio", "LossyImageCompressionMethod")
 
 
 def finish(result: Dataset, header: Dataset, context: EncodeContext, times: ResultTimes) -> None:
@@ -38,11 +42,6 @@ def date_and_time(moment: datetime) -> tuple[str, str]:
     return moment.strftime("%Y%m%d"), moment.strftime("%H%M%S.%f")
 
 
-def describe(text: str) -> str:
-    """A Series Description from the settings."""
-    return ascii_text(text)
-
-
 def _keep_orientation(result: Dataset, header: Dataset) -> None:
     """Patient Orientation is type 2C where there is no plane in the patient: the source's, or empty; never a guess."""
     tag = tag_of("PatientOrientation")
@@ -57,13 +56,14 @@ def _keep_orientation(result: Dataset, header: Dataset) -> None:
 
 def _keep_compression(result: Dataset, header: Dataset) -> None:
     """What was once compressed with loss says so for ever (PS3.3 C.7.6.1.1.5)."""
-    for keyword in ("LossyImageCompression", "LossyImageCompressionRatio", "LossyImageCompressionMethod"):
+    for keyword in _LOSSY:
         if keyword in result:
             delattr(result, keyword)
     if read_text(header, "LossyImageCompression") != "01":
         result.LossyImageCompression = "00"
         return
     result.LossyImageCompression = "01"
-    ratio, method = (read_text(header, f"LossyImageCompression{name}") for name in ("Ratio", "Method"))
-    if ratio and method:
-        result.LossyImageCompressionRatio, result.LossyImageCompressionMethod = ratio, method
+    for keyword in _LOSSY[1:]:
+        if read_text(header, keyword):
+            with suppress(CannotCarry):
+                result[tag_of(keyword)] = element(header, tag_of(keyword), charset=["iso8859"]).raw

@@ -8,7 +8,7 @@ from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
 from pydicom.tag import BaseTag, Tag
 
-from dicom_node.encode.elements import CannotCarry, Element, charset_of, element
+from dicom_node.encode.elements import UNWRITABLE, CannotCarry, Element, charset_of, element
 
 #: PS3.3 C.7.1.1 Patient, with the retired names that archives still match by
 _PATIENT = """
@@ -91,10 +91,16 @@ def tag_of(keyword: str) -> BaseTag:
 
 
 def header_of(dataset: Dataset) -> Dataset:
-    """The HEADER_KEYWORDS of `dataset`, unparsed, in Explicit VR Little Endian; what cannot be carried is absent."""
+    """The HEADER_KEYWORDS of `dataset`, unparsed, in Explicit VR Little Endian.
+
+    What cannot be carried stands there without value and with VR UNWRITABLE, so that the result can name it.
+    """
     header = Dataset()
-    for carried in _carried(dataset, HEADER_KEYWORDS)[0]:
-        header[carried.tag] = carried.raw
+    carried, left_out = _carried(dataset, HEADER_KEYWORDS)
+    for one in carried:
+        header[one.tag] = one.raw
+    for tag in map(tag_of, left_out):
+        header[tag] = RawDataElement(tag, UNWRITABLE, 0, b"", 0, False, True)
     return header
 
 
