@@ -5,7 +5,8 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection, literal_column, select, update
 
-from dicom_node.domain import DeliveryState, InstanceState, JobState, Kind
+from dicom_node.domain import DeliveryState, JobState, Kind
+from dicom_node.ledger import instances
 from dicom_node.ledger.bell import Channel, request
 from dicom_node.ledger.schema import delivery, in_state, instance, job, result, study
 
@@ -95,7 +96,7 @@ def failed_jobs(tx: Connection, *, study_ids: Collection[int] | None = None) -> 
         select(job, study.c.study_instance_uid, study.c.accession_number, instance.c.sop_instance_uid)
         .join(study, study.c.id == job.c.study_id)
         .join(instance, instance.c.id == job.c.instance_id)
-        .where(in_state(job.c.state, JobState.FAILED), instance.c.state == InstanceState.RECEIVED.value)
+        .where(in_state(job.c.state, JobState.FAILED), instances.retryable())
         .order_by(job.c.id)
     )
     if study_ids is not None:

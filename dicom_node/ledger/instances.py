@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
-from sqlalchemy import ColumnElement, Connection, func, insert, select, true, update
+from sqlalchemy import ColumnElement, Connection, and_, func, insert, select, true, update
 
 from dicom_node.domain import Arrival, InstanceState, JobState, Reason
 from dicom_node.ledger import models, results, studies
@@ -112,6 +112,17 @@ def of_study(tx: Connection, study_id: int) -> list[InstanceRow]:
 def set_picture(tx: Connection, instance_id: int, picture_digest: str) -> None:
     """Note the digest of the decoded pixels and display attributes; call it before the job is finished."""
     tx.execute(update(instance).where(instance.c.id == instance_id).values(picture_digest=picture_digest))
+
+
+def retryable() -> ColumnElement[bool]:
+    """An instance that an analysis is still of use for: not quarantined, not purged, not replaced by a newer one."""
+    newer = instance.alias("newer")
+    replaced = select(newer.c.id).where(
+        newer.c.sop_instance_uid == instance.c.sop_instance_uid,
+        newer.c.is_current == true(),
+        newer.c.id > instance.c.id,
+    )
+    return and_(instance.c.state == InstanceState.RECEIVED.value, ~replaced.exists())
 
 
 def make_current(tx: Connection, row: InstanceRow) -> None:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection, func, select, true, update
 
-from dicom_node.domain import Finding, InstanceState, JobState, Reason
+from dicom_node.domain import Finding, JobState, Reason
 from dicom_node.errors import LostRace
 from dicom_node.ledger import findings as finding_rows
 from dicom_node.ledger import instances, models, studies
@@ -15,6 +15,13 @@ from dicom_node.ledger.rows import InstanceRow, StoredResult
 from dicom_node.ledger.schema import in_state, instance, job, study
 
 _SPENT = {"reason_code": Reason.ATTEMPTS_SPENT.value}
+
+#: failed jobs that are worth another try
+_FAILED = (
+    select(job)
+    .join(instance, instance.c.id == job.c.instance_id)
+    .where(in_state(job.c.state, JobState.FAILED), instances.retryable())
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,14 +108,18 @@ def finish_done(
     """RUNNING → DONE with the findings and the image results, in one transaction. Raises LostRace.
 
     The instance becomes the current version if it was not (versions.Verdict.ANALYSE), and results of its other
-    versions leave the current set. A study that was concluded without this job gets its next revision.
+    versions leave the current set. A study that was concluded without this job gets its next revision. Of a
+    version that a newer one, or a person, has replaced meanwhile nothing of this happens: its results never
+    enter the current set.
     """
     of = studies.lock(tx, claim.study_id, sop_instance_uid=claim.instance.sop_instance_uid)
     end(tx, claim, JobState.DONE, now=now, score=float(score))
-    _take_over(tx, claim, now=now)
+    stands = _stands(tx, claim)
+    if stands:
+        _take_over(tx, claim, now=now)
+        studies.reopen(tx, of, now=now, reason="a late job was done")
     finding_rows.store(tx, claim.job_id, findings)
-    result_rows.store(tx, results, job_id=claim.job_id, study_id=claim.study_id, now=now)
-    studies.reopen(tx, of, now=now, reason="a late job was done")
+    result_rows.store(tx, results, job_id=claim.job_id, study_id=claim.study_id, now=now, current=stands)
 
 
 def finish_unread(tx: Connection, claim: ClaimedJob, to: JobState, *, reason: Reason, detail: str, now: float) -> None:
@@ -120,10 +131,10 @@ def finish_unread(tx: Connection, claim: ClaimedJob, to: JobState, *, reason: Re
     """
     of = studies.lock(tx, claim.study_id, sop_instance_uid=claim.instance.sop_instance_uid)
     end(tx, claim, to, now=now, reason=reason.value, reason_code=reason.value, detail=detail)
-    if to is JobState.DECLINED:
-        _take_over(tx, claim, now=now)
-    if to is JobState.DECLINED or claim.instance.is_current:
-        studies.reopen(tx, of, now=now, reason=f"a late job was {to.value}")
+    if not _stands(tx, claim) or (to is JobState.UNREADABLE and not claim.instance.is_current):
+        return
+    _take_over(tx, claim, now=now)
+    studies.reopen(tx, of, now=now, reason=f"a late job was {to.value}")
 
 
 def retry(
@@ -202,14 +213,12 @@ def reclaim_expired(tx: Connection, *, now: float, attempts_allowed: int) -> int
 
 
 def requeue(tx: Connection, job_id: int, now: float) -> bool:
-    """FAILED → QUEUED, attempts counted anew, by an operator. False: not failed, or its instance not RECEIVED.
+    """FAILED → QUEUED, attempts counted anew, by an operator. False: it is not one of failed().
 
     A job of a model that is no longer active goes to the active one of the same name.
     """
-    row = tx.execute(select(job).where(job.c.id == job_id)).mappings().first()
-    if row is None or instances.get(tx, row["instance_id"]).state is not InstanceState.RECEIVED:
-        return False
-    return move(
+    row = tx.execute(_FAILED.where(job.c.id == job_id)).mappings().first()
+    return row is not None and move(
         tx,
         JobState,
         job_id,
@@ -247,16 +256,14 @@ def insert_missing(tx: Connection, *, model: str, parameters: str, now: float) -
 
 
 def failed(tx: Connection, study_id: int | None = None) -> list[int]:
-    """Ids of the jobs whose attempts are spent, of one study if given; an operator may requeue() them."""
-    query = (
-        select(job.c.id)
-        .join(instance, instance.c.id == job.c.instance_id)
-        .where(in_state(job.c.state, JobState.FAILED), instance.c.state == InstanceState.RECEIVED.value)
-        .order_by(job.c.id)
-    )
+    """Ids of the jobs whose attempts are spent, of one study if given; an operator may requeue() them.
+
+    Those of quarantined versions wait for `accept` instead, those of replaced ones for nothing.
+    """
+    query = _FAILED.order_by(job.c.id)
     if study_id is not None:
         query = query.where(job.c.study_id == study_id)
-    return list(tx.execute(query).scalars())
+    return [row["id"] for row in tx.execute(query).mappings()]
 
 
 def next_due(tx: Connection) -> float | None:
@@ -275,7 +282,15 @@ def next_expiry(tx: Connection) -> float | None:
     return expiry
 
 
+def _stands(tx: Connection, claim: ClaimedJob) -> bool:
+    """The version is the current one, or newer: neither a later version nor a person has replaced it."""
+    standing = instances.current(tx, claim.instance.sop_instance_uid)
+    if standing is None or standing.instance_id == claim.instance.instance_id:
+        return True
+    return not claim.instance.is_current and standing.instance_id < claim.instance.instance_id
+
+
 def _take_over(tx: Connection, claim: ClaimedJob, *, now: float) -> None:
-    if not instances.get(tx, claim.instance.instance_id).is_current:
+    if not claim.instance.is_current:
         result_rows.retire(tx, claim.instance.sop_instance_uid, now=now)
         instances.make_current(tx, claim.instance)

@@ -43,7 +43,9 @@ def is_ours(tx: Connection, sop_instance_uid: str) -> bool:
     return found.first() is not None
 
 
-def store(tx: Connection, results: Sequence[StoredResult], *, job_id: int, study_id: int, now: float) -> None:
+def store(
+    tx: Connection, results: Sequence[StoredResult], *, job_id: int, study_id: int, now: float, current: bool = True
+) -> None:
     """Insert the results of a job that is being finished.
 
     A UID that stands in the ledger already keeps the bytes that were committed first (law 5); the new object
@@ -66,7 +68,7 @@ def store(tx: Connection, results: Sequence[StoredResult], *, job_id: int, study
                 "spool_key": stored.spool_key,
                 "digest": stored.digest,
                 "predecessor": stored.predecessor,
-                "is_current": True,
+                "is_current": current,
                 "state": ResultState.KEPT.value,
                 "created_at": now,
             },

@@ -89,9 +89,13 @@ def judge(before: Previous, claim: ClaimedJob, *, picture_digest: str) -> Verdic
     keeps: the node deletes nothing in somebody's archive, and the successor names its predecessor. The study
     before gets no new revision: nothing was added to it.
 
+    A version that a newer one has replaced meanwhile is analysed for the record only (jobs.finish_done).
+
     Findings are never attributed to a model that did not make them: where the earlier ones are of another
     model or other parameters, a changed identity means a new analysis.
     """
+    if before.instance.instance_id > claim.instance.instance_id:
+        return Verdict.ANALYSE
     if before.undecided or before.job is None or before.job.state in (JobState.QUEUED, JobState.RUNNING):
         return Verdict.WAIT
     if before.instance.picture_digest is None:

@@ -24,12 +24,6 @@ def analysed(world: World) -> World:
     return world
 
 
-def _new_version(world: World, *, now: float = 3.0, **changed: str | int) -> ClaimedJob:
-    world.receive(arrival(1, **changed), now=now)  # type: ignore[arg-type]  # each is what arrival() takes
-    (claim,) = world.claim(now=now)
-    return claim
-
-
 def _adopt(world: World, claim: ClaimedJob, before: Previous, *, re_encode: bool, now: float = 5.0) -> None:
     with world.ledger.transaction() as tx:
         versions.adopt(
@@ -52,7 +46,7 @@ def _current(world: World) -> int:
 
 def test_same_picture_same_identity_stands(analysed: World) -> None:
     analysed.through(now=20.0)
-    claim = _new_version(analysed, data="another description", now=25.0)
+    claim = analysed.new_version(data="another description", now=25.0)
     before, verdict = analysed.judge(claim)
     assert verdict is Verdict.STANDS
     _adopt(analysed, claim, before, re_encode=False, now=26.0)
@@ -71,7 +65,7 @@ def test_a_corrected_patient_means_new_results_that_supersede(analysed: World) -
     (sent,) = analysed.sending(now=21.0)
     with analysed.ledger.transaction() as tx:
         deliveries.stored(tx, sent, 22.0)
-    claim = _new_version(analysed, patient_id="P-2", accession="A-2", now=25.0)
+    claim = analysed.new_version(patient_id="P-2", accession="A-2", now=25.0)
     before, verdict = analysed.judge(claim)
     assert verdict is Verdict.RE_ENCODE
     assert before.job is not None
@@ -92,7 +86,7 @@ def test_a_corrected_patient_means_new_results_that_supersede(analysed: World) -
 
 def test_results_under_the_wrong_patient_are_not_sent_any_more(analysed: World) -> None:
     analysed.through(now=20.0)
-    claim = _new_version(analysed, patient_id="P-2", now=25.0)
+    claim = analysed.new_version(patient_id="P-2", now=25.0)
     before, _ = analysed.judge(claim)
     _adopt(analysed, claim, before, re_encode=True, now=26.0)
     assert analysed.sending(now=27.0) == []
@@ -103,7 +97,7 @@ def test_results_under_the_wrong_patient_are_not_sent_any_more(analysed: World) 
 def test_a_superseded_result_that_was_being_sent_is_not_tried_again(analysed: World) -> None:
     analysed.through(now=20.0)
     (under_way,) = analysed.sending(now=21.0)
-    claim = _new_version(analysed, patient_id="P-2", now=25.0)
+    claim = analysed.new_version(patient_id="P-2", now=25.0)
     before, _ = analysed.judge(claim)
     _adopt(analysed, claim, before, re_encode=True, now=26.0)
     with analysed.ledger.transaction() as tx:
@@ -114,7 +108,7 @@ def test_a_superseded_result_that_was_being_sent_is_not_tried_again(analysed: Wo
 
 
 def test_an_image_moved_to_another_study_leaves_the_first_one(analysed: World) -> None:
-    claim = _new_version(analysed, study=2, patient_id="P-2")
+    claim = analysed.new_version(study=2, patient_id="P-2")
     assert claim.study_id == 2
     before, verdict = analysed.judge(claim)
     assert verdict is Verdict.RE_ENCODE
@@ -127,13 +121,13 @@ def test_an_image_moved_to_another_study_leaves_the_first_one(analysed: World) -
 
 
 def test_the_same_identity_in_another_study_is_another_identity(analysed: World) -> None:
-    claim = _new_version(analysed, study=2)
+    claim = analysed.new_version(study=2)
     assert analysed.judge(claim)[1] is Verdict.RE_ENCODE
 
 
 def test_another_picture_waits_for_a_person(analysed: World) -> None:
     analysed.through(now=20.0)
-    claim = _new_version(analysed, data="another picture", now=25.0)
+    claim = analysed.new_version(data="another picture", now=25.0)
     _, verdict = analysed.judge(claim, picture="other picture")
     assert verdict is Verdict.QUARANTINE
     with analysed.ledger.transaction() as tx:
@@ -151,7 +145,7 @@ def test_another_picture_waits_for_a_person(analysed: World) -> None:
 
 def test_an_accepted_picture_is_analysed_and_supersedes(analysed: World) -> None:
     analysed.through(now=20.0)
-    claim = _new_version(analysed, data="another picture", now=25.0)
+    claim = analysed.new_version(data="another picture", now=25.0)
     with analysed.ledger.transaction() as tx:
         versions.quarantine(tx, claim, reason=Reason.DIFFERENT_PICTURE, picture_digest="other", now=26.0)
     with analysed.ledger.transaction() as tx:
@@ -186,7 +180,7 @@ def test_a_version_waits_for_the_one_before_it(world: World) -> None:
 
 
 def test_a_study_is_not_ready_while_a_version_is_undecided(analysed: World) -> None:
-    claim = _new_version(analysed, data="second")
+    claim = analysed.new_version(data="second")
     analysed.quieten(now=20.0)
     assert analysed.conclude(now=21.0) == []
     before, _ = analysed.judge(claim)
@@ -199,7 +193,7 @@ def test_a_corrected_header_may_make_a_declined_image_readable(world: World) -> 
     (claim,) = world.claim()
     world.unread(claim, JobState.DECLINED, Reason.LATERAL_VIEW)
     world.through(now=20.0)
-    again = _new_version(world, data="corrected view", now=25.0)
+    again = world.new_version(data="corrected view", now=25.0)
     assert world.judge(again)[1] is Verdict.ANALYSE
     world.done(again, now=26.0, encoded=[stored("2.25.4")])
     assert _current(world) == again.instance.instance_id
@@ -210,7 +204,7 @@ def test_a_corrected_header_may_make_a_declined_image_readable(world: World) -> 
 
 def test_a_corrected_header_may_make_a_read_image_not_ours(analysed: World) -> None:
     analysed.through(now=20.0)
-    claim = _new_version(analysed, data="a child", now=25.0)
+    claim = analysed.new_version(data="a child", now=25.0)
     analysed.unread(claim, JobState.DECLINED, Reason.UNDER_AGE, now=26.0)
     assert _current(analysed) == claim.instance.instance_id
     assert analysed.current_results() == []
@@ -220,7 +214,7 @@ def test_a_corrected_header_may_make_a_read_image_not_ours(analysed: World) -> N
 
 def test_an_unreadable_version_changes_nothing(analysed: World) -> None:
     analysed.through(now=20.0)
-    claim = _new_version(analysed, data="cut short", now=25.0)
+    claim = analysed.new_version(data="cut short", now=25.0)
     analysed.unread(claim, JobState.UNREADABLE, Reason.TRUNCATED, now=26.0)
     assert _current(analysed) == 1
     assert analysed.current_results() == ["2.25.1"]
@@ -229,14 +223,14 @@ def test_an_unreadable_version_changes_nothing(analysed: World) -> None:
 
 def test_no_finding_is_attributed_to_a_model_that_did_not_make_it(analysed: World) -> None:
     analysed.activate("dd" * 32)
-    claim = _new_version(analysed, data="another description")
+    claim = analysed.new_version(data="another description")
     before, verdict = analysed.judge(claim)
     assert verdict is Verdict.STANDS
     _adopt(analysed, claim, before, re_encode=False)
     with analysed.ledger.reading() as tx:
         (view,) = overview.studies(tx)
     assert len({one.job.model for shown in view.instances for one in shown.jobs}) == 1
-    other = _new_version(analysed, patient_id="P-2")
+    other = analysed.new_version(patient_id="P-2")
     assert analysed.judge(other)[1] is Verdict.ANALYSE
 
 

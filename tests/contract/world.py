@@ -88,6 +88,12 @@ class World:
         with self.ledger.transaction() as tx:
             return [instances.record(tx, one, parameters=PARAMETERS, now=now) for one in arrivals]
 
+    def new_version(self, *, now: float = 3.0, **changed: str | int) -> ClaimedJob:
+        """Image 1 arrives again, `changed`; the claim on its job."""
+        self.receive(arrival(1, **changed), now=now)  # type: ignore[arg-type]  # each is what arrival() takes
+        (claim,) = self.claim(now=now)
+        return claim
+
     def claim(self, *, now: float = 1.0, limit: int = 100, owner: str = "worker") -> list[ClaimedJob]:
         with self.ledger.transaction() as tx:
             return jobs.claim(tx, owner=owner, now=now, lease=LEASE, limit=limit)

@@ -58,6 +58,8 @@ class Histories(RuleBasedStateMachine):
         self.sendings: list[ClaimedDelivery] = []
         self.results = 0
         self.known: set[str] = set()
+        #: by SOP Instance UID; None: a person may have chosen an older one
+        self.newest: dict[str, int] | None = {}
 
     def teardown(self) -> None:
         self.world.ledger.close()
@@ -188,6 +190,7 @@ class Histories(RuleBasedStateMachine):
                 for job_id in jobs.failed(tx):
                     assert jobs.requeue(tx, job_id, self.now)
             else:
+                self.newest = None
                 quarantined = schema.instance.c.state == InstanceState.QUARANTINED.value
                 for key in tx.execute(select(schema.instance.c.id).where(quarantined)).scalars().all():
                     assert instances.accept(tx, key, self.now)
@@ -218,6 +221,10 @@ class Histories(RuleBasedStateMachine):
             for row in tx.execute(select(schema.instance)).mappings():
                 current[row["sop_instance_uid"]] += row["is_current"]
                 assert not (row["is_current"] and row["state"] == "quarantined")
+                if row["is_current"] and self.newest is not None:
+                    before = self.newest.get(row["sop_instance_uid"], 0)
+                    assert row["id"] >= before, "an older version never comes back by itself"
+                    self.newest[row["sop_instance_uid"]] = row["id"]
         assert set(current.values()) <= {1}
 
     @invariant()
