@@ -21,7 +21,8 @@ def main(descriptor: int) -> None:
 
     with socket.socket(fileno=descriptor) as connection:
         setup = wire.receive(connection)
-        resource.setrlimit(resource.RLIMIT_AS, (setup["memory"], setup["memory"]))
+        if sys.platform == "linux":  # elsewhere, where only `infer` runs, the kernel does not keep to it
+            resource.setrlimit(resource.RLIMIT_AS, (setup["memory"], setup["memory"]))
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
         resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
         answerer = answer.Answerer(connection, setup)

@@ -22,8 +22,10 @@ _RENDITIONS = (
     ("enhanced", re.compile(r"\bENHANCED\b|\b(EDGE|LINE|TUBE|CATHETER|PICC|PTX|NODULE|PNEUMOTHORAX) ENHANC\w*")),
 )
 
-#: words that mark the one of several renditions that is the ordinary image
-_PRIMARY = frozenset({"STANDARD", "ORIGINAL", "PRIMARY", "UNPROCESSED", "WITHOUT", "NON", "NO", "NOT"})
+#: words that mark the ordinary image of a dual energy exposure
+_ORDINARY = frozenset({"STANDARD", "ORIGINAL", "PRIMARY", "UNPROCESSED"})
+#: what stands before a rendition that the image is not
+_NEGATED = re.compile(r"\b(NON|NOT|NO|WITHOUT) $")
 
 #: values of Image Type from the third on (the maker's own, PS3.3 C.7.6.1.1.2) that are a rendition by themselves
 _IMAGE_TYPES = {
@@ -50,11 +52,11 @@ def rendition(header: Dataset) -> str | None:
             return f"{_IMAGE_TYPES[word]} (ImageType)"
     for keyword in ("ImageType", "SeriesDescription", "DerivationDescription", "ProtocolName"):
         found = words(" ".join(image_type[2:]) if keyword == "ImageType" else text(header, keyword))
-        if _PRIMARY & set(found):
-            continue
+        said = " ".join(found)
         for name, pattern in _RENDITIONS:
-            if keyword == "ProtocolName" and name == "dual energy":
+            if name == "dual energy" and (keyword == "ProtocolName" or _ORDINARY & set(found)):
                 continue
-            if pattern.search(" ".join(found)):
+            match = pattern.search(said)
+            if match and not _NEGATED.search(said[: match.start()]):
                 return f"{name} ({keyword})"
     return None

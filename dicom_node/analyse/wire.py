@@ -1,5 +1,6 @@
 """How parent and child talk: a length, a JSON object, and then as many bytes as the object announces.
 
+A film goes the same way: over a socket 15 MB take half as long as through a memfd, whose pages must be cleared first.
 Plain data only: whatever a stranger's file did to the child, the parent never evaluates what comes back.
 """
 

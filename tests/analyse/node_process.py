@@ -12,4 +12,4 @@ from tests.analyse.fakes import ThresholdPredictor
 if __name__ == "__main__":
     stop = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stop.set())
-    run(settings_in(Path(sys.argv[1])), stop, predictor=ThresholdPredictor())
+    run(settings_in(Path(sys.argv[1]), lease=1.0), stop, predictor=ThresholdPredictor())
