@@ -19,6 +19,7 @@ LOOPBACK = "127.0.0.1"
 _PACKAGES = {
     **dict.fromkeys(("storescu", "dcmsend", "echoscu", "storescp", "dcmdump"), "dcmtk"),
     "strace": "strace",
+    "openssl": "openssl",
     "Orthanc": "orthanc",
     "dciodvfy": "dicom3tools",
 }

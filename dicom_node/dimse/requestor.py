@@ -131,7 +131,7 @@ class OpenAssociation:
         self._alive = False
         with contextlib.suppress(WireError):
             self._association.acse.send_release()
-            self._pdvs.wait(self._timeouts.response, lambda: None)
+            self._pdvs.wait(self._timeouts.connect, lambda: None)
 
     def abort(self) -> None:
         """End the association at once."""

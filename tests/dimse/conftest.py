@@ -1,5 +1,6 @@
 """A hardened server in this process that keeps what it is sent in memory."""
 
+import ssl
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -34,7 +35,7 @@ class Kept:
 class Peer:
     """The server, and what came of it."""
 
-    def __init__(self, **settings: Any) -> None:
+    def __init__(self, *, tls: Callable[[], ssl.SSLContext] | None = None, **settings: Any) -> None:
         self.kept: list[Kept] = []
         self.abandoned = 0
         self.status, self.comment = 0x0000, ""
@@ -51,6 +52,7 @@ class Peer:
             judge=self._judge,
             begin_store=lambda request: Kept(self, request),
             limits=ServerLimits(acceptor=AcceptorLimits(**acceptor), **server),  # type: ignore[arg-type]  # by name
+            tls=tls,
         )
         self.server.start()
         self.port = self.server.port
