@@ -1,6 +1,8 @@
 """A node without its other rooms: a ledger and a spool in a folder, studies that arrive, jobs that end as told."""
 
+import functools
 import itertools
+import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,12 +13,13 @@ from sqlalchemy import select
 
 from dicom_node.config import Settings
 from dicom_node.domain import Arrival, Head, JobState, Kind, Profile, Reason
-from dicom_node.ledger import Ledger, deliveries, instances, jobs, models, overview, schema, url_for
+from dicom_node.ledger import Ledger, deliveries, instances, jobs, models, overview, schema
 from dicom_node.ledger.instances import Recorded
 from dicom_node.ledger.overview import DeliveryView, StudyView
 from dicom_node.ledger.rows import StoredResult
 from dicom_node.spool import Spool
 from tests.datasets import file_bytes, secondary_capture
+from tests.memory import MEMORY
 
 MODEL = "a" * 64
 PARAMETERS = "b" * 64
@@ -63,14 +66,23 @@ def settings_of(folder: Path, *peers: dict[str, Any], **sections: dict[str, Any]
     return Settings.model_validate({**merged, "peers": list(peers)})
 
 
+@functools.cache
+def _migrated() -> bytes:
+    """An empty ledger: migrations are tested elsewhere."""
+    with tempfile.TemporaryDirectory(dir=MEMORY) as folder:
+        path = Path(folder) / "ledger.sqlite"
+        Ledger.migrate(f"sqlite:///{path}")
+        return path.read_bytes()
+
+
 class Node:
     """What receive and analyse would have left in `folder`."""
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        url = url_for(settings.node)
-        Ledger.migrate(url)
-        self.ledger = Ledger.open(url)
+        settings.node.folder.mkdir(exist_ok=True)
+        (settings.node.folder / "ledger.sqlite").write_bytes(_migrated())
+        self.ledger = Ledger.for_settings(settings.node)
         self.spool = Spool(settings.node.folder / "spool")
         self._numbers = itertools.count(1)
         with self.ledger.transaction() as tx:
