@@ -90,17 +90,24 @@ class NetworkPredictor:
 
     def _read(self, films: Sequence[Film]) -> list[Reading]:
         try:
-            pictures = [picture.to(self._device) for picture in inputs(films, self._looks.sizes)]
-            return read(self._network, pictures, self._looks)
-        except torch.OutOfMemoryError:
+            return self._look(films)
+        except torch.OutOfMemoryError as error:
             if len(films) > 1:
                 half = len(films) // 2
                 return self._read(films[:half]) + self._read(films[half:])
-            log.warning("%s has no memory left for one film: going on with the CPU", self._device)
+            return self._on_cpu(films, f"no memory for one film: {error}")
         except RuntimeError as error:
-            if self._device.type == "cpu":
-                raise ModelError(f"{self.manifest.name} failed on the CPU: {error}") from error
-            log.warning("%s failed (%s): going on with the CPU", self._device, error)
+            return self._on_cpu(films, str(error))
+
+    def _look(self, films: Sequence[Film]) -> list[Reading]:
+        pictures = [picture.to(self._device) for picture in inputs(films, self._looks.sizes)]
+        return read(self._network, pictures, self._looks)
+
+    def _on_cpu(self, films: Sequence[Film], why: str) -> list[Reading]:
+        """The device has failed: from here on the CPU reads, unless it was the CPU."""
+        if self._device.type == "cpu":
+            raise ModelError(f"{self.manifest.name} failed on the CPU: {why}")
+        log.warning("%s failed (%s): going on with the CPU", self._device, why)
         self._device = torch.device("cpu")
         self._network.to(self._device)
         return self._read(films)
