@@ -84,14 +84,16 @@ def test_a_corrected_patient_means_new_results_that_supersede(analysed: World) -
     assert (again.result.sop_instance_uid, again.result.predecessor) == ("2.25.2", "2.25.1")
 
 
-def test_results_under_the_wrong_patient_are_not_sent_any_more(analysed: World) -> None:
-    analysed.through(now=20.0)
+@pytest.mark.parametrize("held", [False, True])
+def test_results_under_the_wrong_patient_are_not_sent_any_more(analysed: World, held: bool) -> None:
+    analysed.through(now=20.0, held=held)
     claim = analysed.new_version(patient_id="P-2", now=25.0)
     before, _ = analysed.judge(claim)
     _adopt(analysed, claim, before, re_encode=True, now=26.0)
-    assert analysed.sending(now=27.0) == []
-    with analysed.ledger.reading() as tx:
+    with analysed.ledger.transaction() as tx:
         assert tx.execute(select(delivery.c.state)).scalars().all() == [DeliveryState.ABANDONED]
+        assert deliveries.release(tx, now=27.0) == 0
+    assert analysed.sending(now=28.0) == []
 
 
 def test_a_superseded_result_that_was_being_sent_is_not_tried_again(analysed: World) -> None:
