@@ -11,7 +11,7 @@ from dicom_node import __version__
 from dicom_node.conclude.complete import complete_quiet, conclude_ready
 from dicom_node.conclude.schedule import Schedule, Task
 from dicom_node.config import Role, Settings
-from dicom_node.errors import OutOfRoom, StorageFault
+from dicom_node.errors import Retryable
 from dicom_node.ledger import Channel, Ledger, Listener, deliveries, jobs, processes, studies
 from dicom_node.retention import Retention
 from dicom_node.spool import Spool
@@ -24,6 +24,8 @@ HEARTBEAT = 30.0
 _BREATH = 0.05
 #: seconds that the loop sleeps at most, the bell unheard
 _LONGEST_SLEEP = 3600.0
+#: seconds that retention has to finish its batch, once the node stops; what it leaves is an orphan at worst
+_DRAIN = 8.0
 
 
 def run(settings: Settings, stop: threading.Event) -> None:
@@ -34,6 +36,7 @@ def run(settings: Settings, stop: threading.Event) -> None:
     """
     ledger = Ledger.for_settings(settings.node)
     retention = Retention(ledger, Spool(settings.node.folder / "spool"), settings.retention)
+    retaining: threading.Thread | None = None
     try:
         with ledger.bell.listen(Channel.STUDIES) as listener, Schedule(listener.wake) as schedule:
             threading.Thread(target=_wake_at, args=(stop, listener), name="stop", daemon=True).start()
@@ -44,10 +47,14 @@ def run(settings: Settings, stop: threading.Event) -> None:
                 if Task.HEARTBEAT in due:
                     _say_alive(ledger)
                 schedule.look_at(look(ledger, settings, now=time.time()))
-                if Task.RETAIN in due:
-                    _retain(retention, stop)
+                if Task.RETAIN in due and (retaining is None or not retaining.is_alive()):
+                    # beside the loop: to delete a week's studies takes minutes, and a conclusion does not wait for it
+                    retaining = threading.Thread(target=_retain, args=(retention, stop), name="retain", daemon=True)
+                    retaining.start()
                 listener.wait(_LONGEST_SLEEP)
     finally:
+        if retaining is not None:
+            retaining.join(_DRAIN)
         ledger.close()
 
 
@@ -102,5 +109,5 @@ def _retain(retention: Retention, stop: threading.Event) -> None:
     """A disk that cannot delete must not keep studies from being concluded."""
     try:
         retention.run(now=time.time(), stop=stop)
-    except (OutOfRoom, StorageFault) as error:
+    except Retryable as error:
         log.warning("retention stopped half way; it goes on at its next turn", error=str(error))
