@@ -17,6 +17,7 @@ from pydicom.errors import BytesLengthException, InvalidDicomError
 from pydicom.filebase import DicomBytesIO
 from pydicom.filewriter import write_data_element
 from pydicom.tag import BaseTag, ItemTag, Tag
+from pydicom.valuerep import VR
 
 #: VRs with a 4-byte length in Explicit VR, PS3.5 7.1.2
 _LONG = frozenset({"OB", "OD", "OF", "OL", "OV", "OW", "SQ", "SV", "UC", "UN", "UR", "UT", "UV"})
@@ -32,8 +33,8 @@ _TEXTS = frozenset(
 #: sequences within sequences that are followed
 _DEEPEST = 12
 
-#: no VR of DICOM: stands for a value that was there and cannot be written
-UNWRITABLE = "--"
+#: stands for a value that was there and cannot be written: a VR that pydicom knows and that no file can hold
+UNWRITABLE = str(VR.US_SS_OW)
 
 #: all that pydicom raises on values that it cannot read or write
 MALFORMED = (
