@@ -147,7 +147,7 @@ class Worker:
                 self._retry(held, f"the model failed: {error}")
             raise
         except DecoderUnavailable as error:
-            log.error("no file can be read", error=str(error))
+            log.warning("no file can be read", error=str(error))
             for held in self._give_up():
                 self._postpone(held, str(error), wait=_NODE_WAIT)
             return

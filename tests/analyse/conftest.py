@@ -24,7 +24,7 @@ def settings_in(folder: Path, **analyse: object) -> Settings:
     return Settings(
         node=NodeSection(folder=folder),
         analyse=AnalyseSection.model_validate(
-            {"decode_timeout": 20, "decode_cpu_seconds": 1, "decode_memory": 512 << 20} | analyse
+            {"decode_timeout": 120, "decode_cpu_seconds": 1, "decode_memory": 512 << 20} | analyse
         ),
         peers=(
             PeerSection(name="pacs", ae_title="PACS", host="127.0.0.1", sends=True, results_to=("pacs",), mode="hold"),

@@ -20,7 +20,7 @@ from model.film import film_from
 from tests import datasets
 from tests.analyse import bad_files
 
-LIMITS = AnalyseSection(decode_timeout=20, decode_cpu_seconds=1, decode_memory=512 << 20)
+LIMITS = AnalyseSection(decode_timeout=120, decode_cpu_seconds=1, decode_memory=512 << 20)
 TODAY = date(2025, 3, 4)
 
 

@@ -20,7 +20,7 @@ from tests.analyse.conftest import with_lesion
 from tests.analyse.fakes import MANIFEST, ThresholdPredictor
 from tests.waiting import wait_for
 
-LIMITS = AnalyseSection(decode_timeout=20, decode_cpu_seconds=1, decode_memory=512 << 20, decoders=2, batch_size=3)
+LIMITS = AnalyseSection(decode_timeout=120, decode_cpu_seconds=1, decode_memory=512 << 20, decoders=2, batch_size=3)
 TODAY = date(2025, 3, 4)
 
 
