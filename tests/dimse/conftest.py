@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from dicom_node.dimse.acceptor import AcceptorLimits
 from dicom_node.dimse.commands import StoreRequest
@@ -40,6 +41,7 @@ class Peer:
         self.abandoned = 0
         self.status, self.comment = 0x0000, ""
         self.judged: list[AssociationRequest] = []
+        self.failures: Callable[[], list[Any]] = list
         acceptor = {"max_pdu": 131072, "io_timeout": 2.0, "message_timeout": 5.0, "idle_timeout": 5.0}
         server = {"max_associations": 8, "max_associations_per_peer": 4, "request_timeout": 2.0}
         for name, value in settings.items():
@@ -73,4 +75,14 @@ def serve() -> Iterator[Callable[..., Peer]]:
 
     yield _serve
     for peer in peers:
+        peer.server.close(drain=0.1)
+
+
+@pytest.fixture
+def serve_once() -> Iterator[Peer]:
+    """One server for many associations, which also tells of failures that its outermost loop had to catch."""
+    with capture_logs() as logged:
+        peer = Peer()
+        peer.failures = lambda: [entry for entry in logged if entry["log_level"] == "error"]
+        yield peer
         peer.server.close(drain=0.1)

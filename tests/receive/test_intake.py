@@ -10,8 +10,10 @@ from pydicom.uid import ExplicitVRLittleEndian, SecondaryCaptureImageStorage
 
 from dicom_node.dimse.implementation import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 from dicom_node.dimse.status import Status
+from dicom_node.domain import Kind, Profile
 from dicom_node.encode import marks
 from dicom_node.ledger import jobs
+from dicom_node.ledger.rows import StoredResult
 from dicom_node.receive.intake import Intake
 from tests import datasets
 from tests.receive.conftest import PARAMETERS, Receiver, Start
@@ -142,3 +144,28 @@ def test_marks_of_others_are_no_marks(receiver: Receiver) -> None:
 def test_the_node_has_one_name_in_files_and_on_the_wire() -> None:
     assert IMPLEMENTATION_CLASS_UID == marks.IMPLEMENTATION_CLASS_UID
     assert IMPLEMENTATION_VERSION_NAME == marks.IMPLEMENTATION_VERSION_NAME
+
+
+def test_a_result_that_lost_its_marks_is_known_by_its_uid(receiver: Receiver) -> None:
+    """Archives coerce headers; a result that comes back so must not be read as an image."""
+    source = datasets.chest()
+    _take(receiver, source)
+    result = datasets.secondary_capture(Manufacturer="Coercing Archive")
+    with receiver.ledger.transaction() as tx:
+        (claim,) = jobs.claim(tx, owner="test", now=1e12, lease=60, limit=1)
+        stored = StoredResult(
+            kind=Kind.SC,
+            profile=Profile.STRICT,
+            sop_class_uid=result.SOPClassUID,
+            sop_instance_uid=result.SOPInstanceUID,
+            series_instance_uid=result.SeriesInstanceUID,
+            transfer_syntax_uid=ExplicitVRLittleEndian,
+            encoder_version="1",
+            spool_key=receiver.spool.put(b"result"),
+            digest="0" * 64,
+        )
+        jobs.finish_done(tx, claim, now=1e12, score=0.5, findings=[], results=[stored])
+    files = receiver.files()
+    assert _take(receiver, result) == (Status.SUCCESS, "")
+    assert receiver.current(result) is None
+    assert receiver.files() == files
