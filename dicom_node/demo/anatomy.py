@@ -54,7 +54,7 @@ class Build:
             depth=rng.uniform(0.92, 1.02),
             midline=rng.uniform(-4, 4),
             heart=rng.uniform(0.92, 1.04),
-            breast=rng.choice((0.0, 0.0, 26.0, 34.0)),
+            breast=float(rng.choice((0.0, 0.0, 15.0, 21.0))),
             flank=rng.uniform(17, 24),
         )
 
@@ -95,7 +95,7 @@ def cavity_of(plane: Plane, build: Build) -> Map:
     inner = np.asarray(PchipInterpolator(_HEIGHT, _INNER)(np.clip(share, 0, 1.2)), np.float32)
     middle, half = (outer + inner) / 2, np.maximum((outer - inner) / 2, 1)
     u = (np.abs(plane.x - build.midline) - middle) / half
-    side = np.where(u > 0, np.clip(1 - np.abs(u) ** 2.2, 0, None), np.clip(1 - np.abs(u) ** 8, 0, None))
+    side = np.where(u > 0, np.clip(1 - np.abs(u) ** 3.0, 0, None), np.clip(1 - np.abs(u) ** 8, 0, None))
     open_ = np.clip(share / 0.012, 0, 1) * np.clip((1.18 - share) / 0.05, 0, 1)
     return np.asarray(2 * build.cavity_depth(plane.y) * np.sqrt(side) * open_, np.float32)
 
@@ -109,7 +109,7 @@ def diaphragm_of(plane: Plane, build: Build) -> Map:
         top = build.dome + (build.left_lower if side > 0 else 0.0)
         centre = side * reach * 0.50
         lateral = side * (dx - centre) / (reach * 0.52)
-        drop = np.where(lateral > 0, (build.angle - top + 4) * np.abs(lateral) ** 2.7, 15 * np.abs(lateral) ** 2.2)
+        drop = np.where(lateral > 0, (build.angle - top + 9) * np.abs(lateral) ** 3.1, 15 * np.abs(lateral) ** 2.2)
         below = plane.y - (top + drop)
         ball = np.sqrt(np.clip(1 - (1 - np.clip(below / 58, 0, 1)) ** 2, 0, None))
         out = np.where(side * dx > 0, 2 * build.depth * 88 * ball, out).astype(np.float32)

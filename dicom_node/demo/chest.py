@@ -56,8 +56,8 @@ def chest(seed: int, wishes: Sequence[Wish] = ()) -> Radiograph:
     thorax = thorax_of(ANATOMY, rng, build)
     vessels = vessels_of(ANATOMY, rng, build, thorax.lung)
     bones = bones_of(ANATOMY, rng, build)
-    lung = thorax.lung * (1 - LUNG_DENSITY) * (1 + 0.02 * fractal(rng, ANATOMY, slope=1.2, longest=25, shortest=1.2))
-    tissue = thorax.body * (1 + 0.02 * fractal(rng, ANATOMY, slope=1.7, longest=80, shortest=3))
+    lung = thorax.lung * (1 - LUNG_DENSITY) * (1 + 0.010 * fractal(rng, ANATOMY, slope=1.2, longest=15, shortest=1.2))
+    tissue = thorax.body * (1 + 0.006 * fractal(rng, ANATOMY, slope=1.7, longest=80, shortest=3))
     water = tissue - lung + vessels + bones - 0.95 * thorax.gas
     opacities = [opacity_of(ANATOMY, np.random.default_rng([seed, i]), build, thorax, w) for i, w in enumerate(wishes)]
     for added in opacities:

@@ -74,7 +74,7 @@ def _mass(plane: Plane, rng: np.random.Generator, thorax: Thorax, centre: tuple[
         at = (centre[0] + 0.5 * radius * float(np.cos(turn)), centre[1] + 0.5 * radius * float(np.sin(turn)))
         lobes.append(ellipsoid(plane, at, (radius * 0.55, radius * 0.5, radius * 0.35), turn=turn))
     chord = plane.blur(np.minimum(paint(plane, lobes), 2.1 * radius), 1.2)
-    return np.asarray(np.minimum(chord, thorax.lung) * (1 - LUNG_DENSITY), np.float32)
+    return np.asarray(np.minimum(chord, thorax.lung) * (1.06 - LUNG_DENSITY), np.float32)
 
 
 def _effusion(plane: Plane, build: Build, thorax: Thorax, wish: Wish) -> Map:

@@ -20,7 +20,7 @@ from dicom_node.errors import ConfigurationError
 ABNORMAL_SEED, CLEAN_SEED, HAND_SEED = 3, 5, 7
 ABNORMAL = (
     Wish(kind=Opacity.CONSOLIDATION, side=Side.RIGHT, height=0.66, size=105.0),
-    Wish(kind=Opacity.MASS, side=Side.LEFT, height=0.36, size=52.0),
+    Wish(kind=Opacity.MASS, side=Side.LEFT, height=0.36, size=58.0),
 )
 
 
