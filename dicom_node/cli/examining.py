@@ -49,7 +49,8 @@ class Run:
         """One entry an input, in order, and where the list of them is. Raises ConfigurationError, OutOfRoom."""
         columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
         entries = []
-        with Progress(*columns, console=console(stderr=True), transient=True) as progress:
+        err = console(stderr=True)
+        with Progress(*columns, console=err, transient=True, disable=not err.is_terminal) as progress:
             task = progress.add_task("analysing", total=len(inputs))
             for entry in self._entries(inputs):
                 entries.append(entry)

@@ -105,7 +105,8 @@ def _send(files: Sequence[Path], target: Target) -> list[tuple[Path, str]]:
     failures = []
     left = dict.fromkeys(files)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console(stderr=True), transient=True) as progress:
+    err = console(stderr=True)
+    with Progress(*columns, console=err, transient=True, disable=not err.is_terminal) as progress:
         task = progress.add_task(f"to {target.called}", total=len(files))
         try:
             for sent in send_files(

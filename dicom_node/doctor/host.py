@@ -1,5 +1,6 @@
 """The machine: room and speed of the disk, and whether the clock can be believed."""
 
+import contextlib
 import os
 import tempfile
 import time
@@ -55,7 +56,9 @@ def _clock(settings: Settings) -> Check:
     newest = max(path.stat().st_mtime for path in Path(dicom_node.__file__).parent.glob("*.py"))
     if now < newest - _SKEW:
         return failed("clock", "this machine's clock is behind its own programs' files", "set it, and let NTP keep it")
-    with tempfile.TemporaryFile(dir=_existing(settings.node.folder)) as file:
+    of_disk = now
+    # a disk that cannot be written has been named already
+    with contextlib.suppress(OSError), tempfile.TemporaryFile(dir=_existing(settings.node.folder)) as file:
         of_disk = os.fstat(file.fileno()).st_mtime
     if abs(of_disk - now) > _SKEW:
         said = f"this machine's clock and its disk's differ by {abs(of_disk - now):.0f} s"

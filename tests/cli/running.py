@@ -5,6 +5,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+from pydicom.dataset import Dataset
+
+from tests import datasets
+
 #: what the command line sees of this process's environment, so that a developer's settings change no test
 KEPT = ("PATH", "HOME", "LANG", "TMPDIR", "VIRTUAL_ENV", "PYTHONPATH", "OMP_NUM_THREADS")
 
@@ -24,3 +28,9 @@ def chexnode(
         timeout=seconds,
         check=False,
     )
+
+
+def put(dataset: Dataset, folder: Path, name: str) -> Path:
+    """Write a data set into a folder, which is made if need be; its path."""
+    folder.mkdir(parents=True, exist_ok=True)
+    return datasets.write(dataset, folder, name)
