@@ -8,6 +8,7 @@ import argparse
 import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from rich.progress import track
@@ -25,6 +26,8 @@ from training.froc import Marked, at_threshold, auroc, froc, pointing_hits
 _BATCH = 8
 #: one film's boxes as fractions of the film, with scores; and its image score
 Marks = tuple[list[tuple[Box, float]], float]
+#: figure by name: a number, or numbers by operating point
+Figures = dict[str, Any]
 
 
 def validation(examples: Sequence[Example]) -> list[Example]:
@@ -50,7 +53,7 @@ def marks_of(reading: Reading) -> Marks:
     return list(zip(corners, map(float, reading.boxes.scores), strict=True)), reading.image
 
 
-def report(examples: Sequence[Example], marks: Sequence[Marks], threshold: float | None = None) -> dict[str, object]:
+def report(examples: Sequence[Example], marks: Sequence[Marks], threshold: float | None = None) -> dict[str, Figures]:
     """The figures, for all films and for each size at hand."""
     rows = list(zip(examples, marks, strict=True))
     groups = {"all": rows, "fully read": [row for row in rows if row[0].fully_read]}
@@ -61,7 +64,7 @@ def report(examples: Sequence[Example], marks: Sequence[Marks], threshold: float
     }
 
 
-def _figures(examples: Sequence[Example], marks: Sequence[Marks], threshold: float | None) -> dict[str, object]:
+def _figures(examples: Sequence[Example], marks: Sequence[Marks], threshold: float | None) -> Figures:
     films = [
         Marked(predicted=boxes, findings=example.boxes, normal=example.status is Status.NORMAL)
         for example, (boxes, _) in zip(examples, marks, strict=True)
@@ -69,7 +72,7 @@ def _figures(examples: Sequence[Example], marks: Sequence[Marks], threshold: flo
     scores = [score for _, score in marks]
     positive = [s for s, film in zip(scores, films, strict=True) if film.findings]
     negative = [s for s, film in zip(scores, films, strict=True) if film.normal]
-    figures: dict[str, object] = {
+    figures: Figures = {
         "films": len(films),
         "findings": sum(len(film.findings) for film in films),
         "normals": len(negative),
