@@ -129,7 +129,7 @@ TRANSITIONS: Mapping[type[State], Mapping[State, frozenset[State]]] = {
     },
     DeliveryState: {
         DeliveryState.HELD: frozenset({DeliveryState.PENDING, DeliveryState.ABANDONED}),
-        DeliveryState.PENDING: frozenset({DeliveryState.SENDING, DeliveryState.ABANDONED}),
+        DeliveryState.PENDING: frozenset({DeliveryState.SENDING, DeliveryState.HELD, DeliveryState.ABANDONED}),
         DeliveryState.SENDING: frozenset({DeliveryState.PENDING, DeliveryState.STORED, DeliveryState.FAILED}),
         DeliveryState.STORED: frozenset(),
         DeliveryState.FAILED: frozenset({DeliveryState.PENDING, DeliveryState.ABANDONED}),

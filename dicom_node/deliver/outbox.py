@@ -37,6 +37,7 @@ class Outbox:
         ledger: Ledger,
         section: DeliverSection,
         owner: str,
+        only_released: bool = False,
         jitter: Callable[[], float] = random.random,
     ) -> None:
         self.name = name
@@ -44,6 +45,7 @@ class Outbox:
         self._ledger = ledger
         self._section = section
         self._owner = owner
+        self._only_released = only_released
         self._jitter = jitter
         self._lock = threading.Lock()
         self._held: dict[int, ClaimedDelivery] = {}
@@ -131,10 +133,11 @@ class Outbox:
         return held
 
     def _claim(self) -> list[ClaimedDelivery]:
+        now = time.time()
         with self._ledger.transaction() as tx:
-            claims = deliveries.claim(
-                tx, destination=self.name, now=time.time(), owner=self._owner, lease=LEASE, limit=BATCH
-            )
+            if self._only_released:
+                deliveries.hold(tx, destination=self.name, now=now)
+            claims = deliveries.claim(tx, destination=self.name, now=now, owner=self._owner, lease=LEASE, limit=BATCH)
         with self._lock:
             self._held.update({claim.delivery_id: claim for claim in claims})
         return claims

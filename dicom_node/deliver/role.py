@@ -27,7 +27,7 @@ DRAIN = 8.0
 
 
 def run(settings: Settings, stop: threading.Event) -> None:
-    """Send what is pending to each destination whose mode is `send`, until `stop` is set.
+    """Send what is pending until `stop` is set: to a destination on `hold` what was released, to one `off` nothing.
 
     Returns at most DRAIN seconds after that, and hands back what a stuck peer keeps a thread from ending.
     Raises SchemaMismatch for another version's ledger.
@@ -68,9 +68,10 @@ def _outboxes(settings: Settings, ledger: Ledger) -> list[Outbox]:
             ledger=ledger,
             section=settings.deliver,
             owner=f"{socket.gethostname()}:{os.getpid()}",
+            only_released=peer.mode is Mode.HOLD,
         )
         for peer in settings.destinations
-        if peer.mode is Mode.SEND
+        if peer.mode is not Mode.OFF
     ]
 
 
@@ -81,9 +82,9 @@ def _say_what_stays(ledger: Ledger, settings: Settings) -> None:
         views = overview.destinations(tx, modes)
     for view in views:
         mode = modes.get(view.destination)
-        if mode is not Mode.SEND and view.pending:
+        if mode in (None, Mode.OFF) and view.pending:
             log.warning(
-                "nothing is sent to this destination, what is pending for it stays: set its mode to send, "
+                "nothing is sent to this destination, what is pending for it stays: set its mode to send or hold, "
                 "or `chexnode abandon` it",
                 destination=view.destination,
                 mode="not configured" if mode is None else mode.value,

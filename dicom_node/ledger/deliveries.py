@@ -13,6 +13,8 @@ from dicom_node.ledger.rows import ResultRow, insert_new, result_row
 from dicom_node.ledger.schema import delivery, in_state, result
 
 #: states in which a person, or a newer result, may end a delivery
+#: ids of deliveries; None: whichever
+Keys = Sequence[int] | None
 ABANDONABLE = (DeliveryState.HELD, DeliveryState.PENDING, DeliveryState.FAILED)
 
 
@@ -159,16 +161,26 @@ def reclaim_expired(tx: Connection, *, now: float) -> int:
 
 
 def release(
-    tx: Connection,
-    *,
-    now: float,
-    destination: str | None = None,
-    study: int | None = None,
-    ids: Sequence[int] | None = None,
+    tx: Connection, *, now: float, destination: str | None = None, study: int | None = None, ids: Keys = None
 ) -> int:
     """HELD → PENDING for every delivery that meets all that is given; how many."""
     chosen = _chosen(destination=destination, study=study, ids=ids)
-    return _each(tx, (DeliveryState.HELD,), chosen, DeliveryState.PENDING, now=now, reason="released", not_before=now)
+    return _each(
+        tx,
+        (DeliveryState.HELD,),
+        chosen,
+        DeliveryState.PENDING,
+        now=now,
+        reason="released",
+        not_before=now,
+        released=True,
+    )
+
+
+def hold(tx: Connection, *, destination: str, now: float) -> int:
+    """PENDING → HELD for whatever no person released: the destination's mode was `send` and is `hold` now; how many."""
+    unreleased = [delivery.c.destination == destination, delivery.c.released.is_(False)]
+    return _each(tx, (DeliveryState.PENDING,), unreleased, DeliveryState.HELD, now=now, reason="held from now on")
 
 
 def abandon(
@@ -178,7 +190,7 @@ def abandon(
     reason: str,
     destination: str | None = None,
     study: int | None = None,
-    ids: Sequence[int] | None = None,
+    ids: Keys = None,
 ) -> int:
     """End every delivery that is held, pending or failed and meets all that is given; how many."""
     chosen = _chosen(destination=destination, study=study, ids=ids)
@@ -186,12 +198,7 @@ def abandon(
 
 
 def requeue(
-    tx: Connection,
-    *,
-    now: float,
-    destination: str | None = None,
-    study: int | None = None,
-    ids: Sequence[int] | None = None,
+    tx: Connection, *, now: float, destination: str | None = None, study: int | None = None, ids: Keys = None
 ) -> int:
     """FAILED → PENDING, attempts counted anew, for every delivery that meets all that is given; how many."""
     chosen = _chosen(destination=destination, study=study, ids=ids)
@@ -203,6 +210,7 @@ def requeue(
         now=now,
         reason="retried",
         not_before=now,
+        released=True,
         attempts=0,
         ended_at=None,
     )
@@ -227,10 +235,7 @@ def next_expiry(tx: Connection) -> float | None:
 
 
 def _ours(claim: ClaimedDelivery) -> tuple[ColumnElement[bool], ...]:
-    return (
-        in_state(delivery.c.state, DeliveryState.SENDING),
-        delivery.c.token == claim.token,
-    )
+    return in_state(delivery.c.state, DeliveryState.SENDING), delivery.c.token == claim.token
 
 
 def _end(
@@ -258,7 +263,7 @@ def _end(
         raise LostRace(f"delivery {claim.delivery_id} is no longer ours: its lease ended and another took it")
 
 
-def _chosen(*, destination: str | None, study: int | None, ids: Sequence[int] | None) -> list[ColumnElement[bool]]:
+def _chosen(*, destination: str | None, study: int | None, ids: Keys) -> list[ColumnElement[bool]]:
     given: list[ColumnElement[bool]] = []
     if destination is not None:
         given.append(delivery.c.destination == destination)

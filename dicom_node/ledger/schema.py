@@ -18,6 +18,7 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    false,
     literal_column,
     or_,
     true,
@@ -241,6 +242,7 @@ delivery = Table(
     _text("destination"),
     _text("state"),
     *_queue(),
+    Column("released", Boolean, server_default=false(), nullable=False),
     UniqueConstraint("result_id", "destination"),
 )
 Index("ix_delivery_study", delivery.c.study_id)

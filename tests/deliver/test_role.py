@@ -158,12 +158,11 @@ def test_stops_in_time_although_a_peer_is_stuck_and_hands_back(
     assert all(count <= 2 for count in archive.came.values())
 
 
-@pytest.mark.parametrize("mode", ["hold", "off"])
-def test_sends_nothing_to_a_destination_that_is_not_live_and_says_so(
-    nodes: list[Node], tmp_path: Path, capsys: pytest.CaptureFixture[str], mode: str
+def test_sends_nothing_to_a_destination_that_is_off_and_says_so(
+    nodes: list[Node], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with Archive() as archive, Archive() as other:
-        node = make(nodes, tmp_path, peer("archive", archive.port, mode=mode), peer("live", other.port))
+        node = make(nodes, tmp_path, peer("archive", archive.port, mode="off"), peer("live", other.port))
         node.queue("archive", node.result(STUDY))
         node.queue("gone", node.result(STUDY))
         node.queue("live", node.result(STUDY))
@@ -174,6 +173,21 @@ def test_sends_nothing_to_a_destination_that_is_not_live_and_says_so(
     said = capsys.readouterr().out
     assert said.count("nothing is sent to this destination") == 2
     assert "not configured" in said
+
+
+def test_a_destination_put_on_hold_gets_what_a_person_releases_and_nothing_else(
+    nodes: list[Node], tmp_path: Path
+) -> None:
+    with Archive() as archive:
+        node = make(nodes, tmp_path, peer("archive", archive.port, mode="hold"))
+        released = node.queue("archive", node.result(STUDY), held=True)
+        with node.ledger.transaction() as tx:
+            assert deliveries.release(tx, now=time.time(), destination="archive") == 1
+        # queued while the mode was still `send`
+        node.queue("archive", node.result(STUDY))
+        with delivering(node.settings):
+            wait_for("the released one", lambda: node.states() == ["stored", "held"])
+        assert list(archive.kept) == released
 
 
 def test_what_is_held_goes_out_once_released(nodes: list[Node], tmp_path: Path) -> None:

@@ -239,6 +239,7 @@ def upgrade() -> None:
         sa.Column("last_error", sa.Text(), server_default="", nullable=False),
         sa.Column("created_at", sa.Double(), nullable=False),
         sa.Column("ended_at", sa.Double(), nullable=True),
+        sa.Column("released", sa.Boolean(), server_default=sa.false(), nullable=False),
         sa.ForeignKeyConstraint(["result_id"], ["result.id"], name="fk_delivery_result_id"),
         sa.ForeignKeyConstraint(["study_id"], ["study.id"], name="fk_delivery_study_id"),
         sa.PrimaryKeyConstraint("id", name="pk_delivery"),
