@@ -70,6 +70,14 @@ class NetworkPredictor:
         """The identity of the model."""
         return self._description.manifest
 
+    @property
+    def device_name(self) -> str:
+        """What it runs on, for people: the GPU's name and memory, or CPU."""
+        if self._device.type != "cuda":
+            return self._device.type.upper()
+        known = torch.cuda.get_device_properties(self._device)
+        return f"{known.name}, {known.total_memory / 1e9:.0f} GB"
+
     def predict(self, films: Sequence[Film]) -> list[Prediction]:
         """One prediction a film, in order. Raises ModelError when the device fails for good."""
         predictions: list[Prediction] = []

@@ -1,4 +1,4 @@
-"""What every screen of the command line shares: consoles, harmless text, times and sizes for people."""
+"""What every screen of the command line shares: consoles, harmless text, times and counts for people."""
 
 import os
 import time
@@ -40,14 +40,6 @@ def duration(seconds: float) -> str:
 def moment(then: float) -> str:
     """A time in the local zone: '2026-03-01 14:05:09'."""
     return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(then))
-
-
-def size(count: float) -> str:
-    """Bytes for people: '15 MB', '2.0 GB'."""
-    for limit, unit in ((1e9, "GB"), (1e6, "MB"), (1e3, "kB")):
-        if count >= limit:
-            return f"{count / limit:.1f} {unit}" if count < 10 * limit else f"{count / limit:.0f} {unit}"
-    return f"{count:.0f} B"
 
 
 def counted(count: int, noun: str, plural: str = "") -> str:

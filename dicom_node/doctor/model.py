@@ -17,7 +17,7 @@ _SIDE = 512
 
 
 def checks(settings: Settings) -> Iterator[Check]:
-    """Manifest, weights, device, one prediction; GPU."""
+    """Manifest and weights, one prediction; what it runs on."""
     section = settings.model
     try:
         manifest = read_manifest(section.folder)
@@ -37,14 +37,4 @@ def checks(settings: Settings) -> Iterator[Check]:
         return
     name = f"{manifest.name} {manifest.version} ({manifest.digest[:8]})"
     yield ok("model", f"{name}: loaded in {loaded - started:.1f} s, read a film in {read - loaded:.1f} s")
-    yield ok("GPU", _gpu(section.device))
-
-
-def _gpu(device: str) -> str:
-    """What the model runs on."""
-    import torch
-
-    if torch.cuda.is_available() and device != "cpu":
-        known = torch.cuda.get_device_properties(0)
-        return f"{known.name}, {known.total_memory / 1e9:.0f} GB"
-    return "none is used: model.device is cpu" if device == "cpu" else "none here, films are read on the CPU"
+    yield ok("device", f"{predictor.device_name} (model.device is {section.device})")

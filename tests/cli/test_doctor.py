@@ -38,7 +38,8 @@ def test_a_site_where_all_is_well_but_nothing_runs(run: Run, tmp_path: Path) -> 
         result = run("doctor", "--json")
     checks = {each["what"]: each for each in json.loads(result.output)}
     health = {what: each["health"] for what, each in checks.items()}
-    assert health["configuration"] == health["disk"] == health["clock"] == health["peer archive"] == "ok"
+    assert health["disk"] != "failed"  # how fast and how full it is, is this machine's
+    assert health["configuration"] == health["clock"] == health["peer archive"] == "ok"
     assert health["ledger"] == health["listener"] == "warning"
     assert "answered C-ECHO" in checks["peer archive"]["said"]
     assert "chexnode serve" in checks["ledger"]["advice"]
@@ -153,6 +154,7 @@ def test_the_model_that_ships_is_whole(tmp_path: Path) -> None:
     checks = list(model.checks(loaded(tmp_path, device='"cpu"')))
     assert [check.health for check in checks] == [Health.OK, Health.OK]
     assert "read a film in" in checks[0].said
+    assert checks[1].said.startswith("CPU")
 
 
 @pytest.mark.peer
