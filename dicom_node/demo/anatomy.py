@@ -54,7 +54,7 @@ class Build:
             depth=rng.uniform(0.92, 1.02),
             midline=rng.uniform(-4, 4),
             heart=rng.uniform(0.92, 1.04),
-            breast=float(rng.choice((0.0, 0.0, 15.0, 21.0))),
+            breast=float(rng.choice((0.0, 0.0, 8.0, 12.0))),
             flank=rng.uniform(17, 24),
         )
 

@@ -20,6 +20,8 @@ from dicom_node.demo.watch import Watch, watch
 from dicom_node.domain import DeliveryState, Kind
 from dicom_node.errors import NodeError
 
+#: columns where there is no terminal
+PIPE_WIDTH = 160
 #: AE title of whoever sends the studies to the archive
 SENDER = "DEMO"
 
@@ -29,6 +31,8 @@ def run_demo(paths: Sequence[Path], stay: bool = False, folder: Path | None = No
     studies); `stay` keeps archive and node running until Ctrl-C. 0 when all came back that should, else 1.
     """
     console = Console(highlight=False)
+    if not console.is_terminal:
+        console.width = PIPE_WIDTH
     where = (folder or Path(tempfile.mkdtemp(prefix="chexnode-demo-"))).resolve()
     where.mkdir(parents=True, exist_ok=True)
     try:
@@ -129,7 +133,7 @@ def _stay(console: Console, archive: Archive, node: Node) -> None:
     console.print(
         f"\nEverything keeps running until Ctrl-C. Send more to {archive.ae_title} at 127.0.0.1, port {archive.port} "
         f"(it routes to {AE_TITLE}, port {node.port}), for example\n"
-        f"  chexnode send YOUR_FILES --to {archive.ae_title}@127.0.0.1:{archive.port}\n"
+        f"  chexnode send YOUR_FILES --to {archive.ae_title}@127.0.0.1:{archive.port} --calling {SENDER}\n"
         f"  chexnode status --config {node.settings_path}",
         soft_wrap=True,
     )

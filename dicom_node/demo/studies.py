@@ -17,10 +17,10 @@ from dicom_node.domain import Kind, Reason
 from dicom_node.errors import ConfigurationError
 
 #: the persons of the shipped films; the weights must mark the first and leave the second alone before they ship
-ABNORMAL_SEED, CLEAN_SEED, HAND_SEED = 3, 5, 7
+ABNORMAL_SEED, CLEAN_SEED, HAND_SEED = 7, 5, 3
 ABNORMAL = (
-    Wish(kind=Opacity.CONSOLIDATION, side=Side.RIGHT, height=0.66, size=105.0),
-    Wish(kind=Opacity.MASS, side=Side.LEFT, height=0.36, size=58.0),
+    Wish(kind=Opacity.CONSOLIDATION, side=Side.RIGHT, height=0.6, size=100.0),
+    Wish(kind=Opacity.EFFUSION, side=Side.LEFT, size=45.0),
 )
 
 

@@ -37,7 +37,7 @@ def vessels_of(plane: Plane, rng: np.random.Generator, build: Build, lung: Map) 
             lumps.append(ellipsoid(plane, centre, (a, b, 6), turn=side * 0.3))
         for angle in np.linspace(-1.3, 1.42, 11) + rng.normal(0, 0.08, 11):
             start = root + np.array([side * 6 * np.cos(angle), 16 * np.sin(angle)])
-            trunks.append((start, angle, rng.uniform(2.1, 3.4) * (1.2 if angle > 0 else 0.85), side))
+            trunks.append((start, angle, rng.uniform(2.1, 3.4) * (1.08 if angle > 0 else 0.85), side))
         trunks.append((root, rng.uniform(1.0, 1.25), rng.uniform(5.0, 5.8), side))
     tree = _grow(plane, rng, Generation(*(np.array(column, float) for column in zip(*trunks, strict=True))))
     hila = plane.blur(paint(plane, lumps), 2.0)
