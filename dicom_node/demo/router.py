@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from dicom_node.demo.sending import send_all
-from dicom_node.errors import NodeError
+from dicom_node.errors import NodeError, Permanent
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,7 +30,7 @@ class _Waiting:
 
 
 class Router:
-    """One thread that sends what is due; what fails is due again a second later."""
+    """One thread that sends what is due; what fails, but is not refused, is due again a second later."""
 
     def __init__(self, ae_title: str, routes: Mapping[str, Route]) -> None:
         self._ae_title = ae_title
@@ -41,6 +41,8 @@ class Router:
         self._thread = threading.Thread(target=self._run, name="router", daemon=True)
         #: why the last attempt on a route failed, by the route's name; a route that works is not in it
         self.trouble: dict[str, str] = {}
+        #: what a peer will never take, by Study Instance UID: not tried again
+        self.refused: dict[str, str] = {}
 
     def start(self) -> None:
         """Send, from now on."""
@@ -70,6 +72,8 @@ class Router:
             route = self._routes[key[0]]
             try:
                 send_all(waiting.paths, route.host, route.port, called=route.ae_title, calling=self._ae_title)
+            except Permanent as error:
+                self.refused[key[1]] = str(error)
             except NodeError as error:
                 self.trouble[key[0]] = str(error)
                 self._again(key, waiting)

@@ -104,6 +104,9 @@ def _conclude(console: Console, where: Path, archive: Archive, watches: Sequence
     console.print()
     console.print(table)
     console.print("\nseconds: from the study's last image in the archive to its last result in the archive")
+    for each in watches:
+        if each.refused:
+            console.print(f"{_plain(each.study.label)}: {_plain(each.refused)}", soft_wrap=True)
     for label, path in pictures:
         console.print(f"{_plain(label)}: {path}", soft_wrap=True)
     return problems
@@ -117,7 +120,8 @@ def _found(each: Watch) -> str:
         return f"{count} marked region{'s' * (count != 1)}"
     if any(result.kind is Kind.SC for result in each.results):
         return "nothing to mark"
-    return "not analysed: " + (", ".join(each.reasons()) or "no reason given")
+    why = each.reasons() + ["refused by the node"] * bool(each.refused)
+    return "not analysed: " + (", ".join(why) or "no reason given")
 
 
 def _undelivered(each: Watch) -> list[str]:

@@ -112,7 +112,8 @@ def found(paths: Iterable[Path]) -> Found:
         try:
             study, image = _read(file)
         except (InvalidDicomError, ValueError, OSError) as error:
-            left_out.append((file, str(error)))
+            why = "it is no DICOM file (PS3.10)" if isinstance(error, InvalidDicomError) else str(error)
+            left_out.append((file, why))
         else:
             by_study[study].setdefault(image.sop_instance_uid, image)
     if not by_study:

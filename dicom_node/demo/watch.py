@@ -30,6 +30,8 @@ class Watch:
     study: Study
     step: str = "not sent yet"
     ended: bool = False
+    #: what the node said to images that it does not take; empty: it took all of them
+    refused: str = ""
     view: StudyView | None = None
     results: list[Returned] = field(default_factory=list)
 
@@ -38,7 +40,10 @@ class Watch:
         self.view = view
         self.results = results_of(archive, self.study.study_instance_uid)
         self.step, self.ended = _step(view, {r.kept.sop_instance_uid for r in self.results})
-        if view is None and archive.held(study=self.study.study_instance_uid):
+        self.refused = archive.router.refused.get(self.study.study_instance_uid, "")
+        if view is None and self.refused:
+            self.step, self.ended = "refused by the node", True
+        elif view is None and archive.held(study=self.study.study_instance_uid):
             self.step = "in the archive"
 
     def seconds(self, archive: Archive) -> float | None:

@@ -1,6 +1,7 @@
 """The small archive: it keeps what dcmtk sends, the first of each UID, and routes studies on."""
 
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -104,3 +105,21 @@ def test_a_route_whose_peer_is_away_says_so_and_works_again_once_it_is_there(tmp
         with Archive(tmp_path / "later", ae_title="LATER", port=port) as later:
             assert later.wait(lambda: len(later.held()) == 1, 20)
         wait_for("the route to be well", lambda: not first.router.trouble)
+
+
+def test_what_a_peer_refuses_for_good_is_said_and_not_tried_again(tmp_path: Path) -> None:
+    tries: list[str] = []
+
+    def rude(held: Kept | None, arrived: Kept) -> Verdict:
+        tries.append(arrived.sop_instance_uid)
+        return Verdict(keep=False, status=0xA900)
+
+    with Archive(tmp_path / "rude", ae_title="RUDE", manners=rude) as peer:
+        route = Route(ae_title="RUDE", host="127.0.0.1", port=peer.port, quiet=0.05)
+        with Archive(tmp_path / "first", routes={"rude": route}) as first:
+            refused, next_one = datasets.chest(), datasets.chest()
+            for dataset in (refused, next_one):
+                storescu(first.port, datasets.write(dataset, tmp_path), called="ARCHIVE", options=["-R"])
+                wait_for("the refusal", partial(first.router.refused.get, str(dataset.StudyInstanceUID)))
+            assert "A900" in first.router.refused[refused.StudyInstanceUID]
+            assert tries == [refused.SOPInstanceUID, next_one.SOPInstanceUID]
