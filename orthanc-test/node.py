@@ -20,6 +20,9 @@ folder = "{folder}/data"
 [receive]
 port = {port}
 
+[analyse]
+lease = 15
+
 [conclude]
 quiet_period = 1.0
 
@@ -61,7 +64,7 @@ class Node:
         """Start it and wait until it can be associated with."""
         with (self._folder / "node.log").open("ab") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "dicom_node.cli", "serve", "--config", str(self.configuration)],
+                [sys.executable, "-m", "dicom_node", "serve", "--config", str(self.configuration)],
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
@@ -85,7 +88,7 @@ class Node:
 
     def status(self, *options: str) -> Any:
         """What `chexnode status --json` says."""
-        command = [sys.executable, "-m", "dicom_node.cli", "status", "--config", str(self.configuration), "--json"]
+        command = [sys.executable, "-m", "dicom_node", "status", "--config", str(self.configuration), "--json"]
         done = subprocess.run([*command, *options], capture_output=True, text=True, check=True, timeout=60)
         return json.loads(done.stdout)
 

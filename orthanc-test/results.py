@@ -6,13 +6,19 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from node import Node
 from numpy.typing import NDArray
 from orthanc import Orthanc
 from pydicom import dcmread
 from pydicom.dataset import Dataset
 from pydicom.uid import SegmentationStorage
 
+from dicom_node.config import load_settings
+from dicom_node.encode.findings import shown, united_mask
 from dicom_node.encode.marks import is_result
+from dicom_node.ledger import Ledger, findings
+from dicom_node.ledger import results as ledger_results
+from model.weights import read_manifest
 from tests.waiting import wait_for
 
 
@@ -57,13 +63,32 @@ def references(result: Dataset) -> set[str]:
     return found
 
 
-def predicted_mask(source: Dataset, folder: Path) -> NDArray[np.bool_]:
+def predicted_mask(node: Node, source: Dataset) -> NDArray[np.bool_]:
+    """(rows, columns): what the model predicted for an image, out of the node's ledger."""
+    settings = load_settings(node.configuration)
+    ledger = Ledger.for_settings(settings.node)
+    try:
+        with ledger.reading() as tx:
+            [result, *_] = ledger_results.of_sop_instance(tx, source.SOPInstanceUID)
+            found = findings.of_job(tx, result.job_id)
+    finally:
+        ledger.close()
+    threshold = read_manifest(settings.model.folder).operating_point
+    return united_mask(shown(found, threshold, settings.model.most_findings), (source.Rows, source.Columns))
+
+
+def inferred_mask(source: Dataset, folder: Path) -> NDArray[np.bool_]:
     """(rows, columns): what `chexnode infer`, which knows no archive, marks on the same image."""
     file = folder / "source.dcm"
     source.save_as(file, enforce_file_format=True)
-    command = [sys.executable, "-m", "dicom_node.cli", "infer", str(file), "--out", str(folder / "out")]
+    command = [sys.executable, "-m", "dicom_node", "infer", str(file), "--out", str(folder / "out")]
     subprocess.run(command, check=True, capture_output=True, timeout=120)
     return mask(dcmread(folder / "out" / source.SOPInstanceUID / "seg.dcm"))
+
+
+def overlap(one: NDArray[np.bool_], other: NDArray[np.bool_]) -> float:
+    """Intersection over union of two masks: two runs of a network may round one edge pixel differently."""
+    return float(np.sum(one & other) / np.sum(one | other))
 
 
 def mask(seg: Dataset) -> NDArray[np.bool_]:
