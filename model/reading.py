@@ -26,6 +26,8 @@ class Looks:
     sizes: tuple[int, ...]
     #: look at the mirrored film as well
     mirror: bool
+    #: share of its width and height that a box keeps: readers draw tighter than the mean of several looks
+    box_scale: float
     #: power of the expected box quality in a box's score
     quality_power: float
     #: boxes that overlap more (IoU) are the same finding, averaged
@@ -112,6 +114,9 @@ def _peaks(heads: Heads, looks: Looks) -> list[Boxes]:
     edges = heads.distances.flatten(2).gather(2, cells[:, None].expand(-1, 4, -1)).transpose(1, 2)
     x, y = cells % grid + 0.5, cells.div(grid, rounding_mode="floor") + 0.5
     corners = torch.stack([x, y, x, y], 2) + edges * edges.new_tensor([-1.0, -1.0, 1.0, 1.0])
+    centre = (corners[..., :2] + corners[..., 2:]) / 2
+    half = (corners[..., 2:] - corners[..., :2]) * (looks.box_scale / 2)
+    corners = torch.cat([centre - half, centre + half], 2)
     fractions = (corners / grid).clamp(0, 1).cpu().numpy()
     scores = values.cpu().numpy()
     return [

@@ -17,7 +17,12 @@ from training.datalist import Example
 
 def open_film(example: Example) -> Film:
     """The film in its native size. Raises OSError when the picture cannot be read."""
-    with Image.open(example.path) as picture:
+    return open_picture(example.path)
+
+
+def open_picture(path: Path) -> Film:
+    """An 8-bit picture, as displayed. Raises OSError when it cannot be read."""
+    with Image.open(path) as picture:
         return film_of_bytes(np.asarray(picture.convert("L")))
 
 

@@ -103,7 +103,15 @@ def main() -> None:
     if arguments.weights:
         network = LocalizationUNet().to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stub
         network.load_state_dict(load_file(arguments.weights))
-        looks = Looks(sizes=tuple(arguments.sizes), mirror=True, quality_power=0.5, same=0.5, suppress=0.35, least=0.01)
+        looks = Looks(
+            sizes=tuple(arguments.sizes),
+            mirror=True,
+            box_scale=1.0,
+            quality_power=0.5,
+            same=0.5,
+            suppress=0.35,
+            least=0.01,
+        )
         marks, threshold = [marks_of(reading) for reading in readings(network, examples, looks)], None
     else:
         marks, threshold = _shipped(arguments.model, examples)

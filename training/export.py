@@ -1,7 +1,7 @@
 """Make a trained network a model that the node can load: calibrate, fit the gate, write weights and manifest.
 
-`python -m training.export --data ../shared/data/nih --weights runs/first/stage-320.safetensors
---recipe training/configs/train.json --out model/weights/chexnomaly`
+`python -m training.export --data ../shared/data/nih --bedside ../shared/data/hannover
+--weights runs/first/stage-288.safetensors --recipe training/configs/train.json --out model/weights/chexnomaly`
 """
 
 import argparse
@@ -22,7 +22,7 @@ from model.weights import FORMAT, MANIFEST
 from training.calibrate import FALSE_PER_NORMAL, Calibrated, calibrate, operating_point
 from training.datalist import Example, read_nih
 from training.evaluate import readings, report, validation
-from training.fit_gate import GateFit, fit_gate
+from training.fit_gate import GateFit, bedside, fit_gate, upright
 from training.recipe import trainable
 
 _WEIGHTS = "model.safetensors"
@@ -75,7 +75,7 @@ def manifest_of(
             "of": "val split by patient, calibration cross-fitted; a hit is IoU >= 0.4, one box one finding",
             "operating_point_allows": f"{FALSE_PER_NORMAL} boxes on a radiologist-normal film",
             "val": report(examples, calibrated.crossfitted, calibrated.operating_point),
-            "gate": {"upright_val_declined": gate.declined, "made_negatives_passed": gate.passed},
+            "gate": {"upright_declined": gate.declined, "made_negatives_passed": gate.passed},
         },
     }
 
@@ -84,6 +84,7 @@ def main() -> None:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, required=True, help="folder with annotations.json")
+    parser.add_argument("--bedside", type=Path, required=True, help="folder of upright bedside films, for the gate")
     parser.add_argument("--weights", type=Path, required=True, help="of the last stage")
     parser.add_argument("--recipe", type=Path, required=True, help="that they were trained by")
     parser.add_argument("--settings", type=Path, default=Path(__file__).parent / "configs" / "export.json")
@@ -103,7 +104,10 @@ def main() -> None:
     calibrated = calibrate(examples, readings(network, examples, looks))
     chosen = np.random.default_rng(0).permutation(len(trainable(everything)))[: settings["gate_films"]]
     train = [trainable(everything)[index] for index in chosen]
-    gate = fit_gate(network, train, examples, looks.sizes[0])
+    size = looks.sizes[0]
+    more, others = bedside(arguments.bedside, size)
+    held_out = {"val": upright(examples, size), "bedside": others}
+    gate = fit_gate(network, upright(train, size), more, held_out)
     weights = stored(network, gate.gate.tensors())
     recipe = json.loads(arguments.recipe.read_text())
     manifest = manifest_of(settings, recipe, weights, calibrated, examples, gate)
