@@ -21,7 +21,8 @@ folder = "{folder}/data"
 port = {port}
 
 [analyse]
-lease = 15
+attempts = 8
+lease = 60
 
 [conclude]
 quiet_period = 1.0

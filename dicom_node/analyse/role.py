@@ -14,7 +14,7 @@ from dicom_node.analyse.results import Encoding, require_threshold
 from dicom_node.analyse.worker import Worker
 from dicom_node.config import Role, Settings
 from dicom_node.errors import ConfigurationError
-from dicom_node.ledger import Channel, Ledger, Listener, jobs, models, processes
+from dicom_node.ledger import Channel, Ledger, Listener, jobs, leases, models, processes
 from dicom_node.parameters import parameters_digest
 from dicom_node.sections import ModelSection
 from dicom_node.spool import Spool
@@ -48,6 +48,7 @@ def run(settings: Settings, stop: threading.Event, *, predictor: Predictor | Non
     # the children first: they load while the model does
     examiner = Examiner[int](settings.analyse, settings.select)
     try:
+        _take_back(ledger, settings.analyse.attempts)
         _register(ledger, manifest, parameters_digest(settings))
         examiner.predictor = predictor if predictor is not None else _load(settings.model)
         log.info("model ready", model=manifest.name, version=manifest.version, digest=manifest.digest[:8])
@@ -73,7 +74,7 @@ def _work(
         examiner,
         Finisher(ledger, spool, encoding, settings.profiles, clock=time.time),
         settings.analyse,
-        owner=f"{socket.gethostname()}:{os.getpid()}",
+        owner=leases.owner(),
         model_digest=manifest.digest,
     )
     # opened before the first look, or what is committed in between would be missed
@@ -88,6 +89,14 @@ def _work(
             if not worker.busy:
                 listener.wait(_until_due(ledger))
         worker.drain(_DRAIN)
+
+
+def _take_back(ledger: Ledger, attempts_allowed: int) -> None:
+    """Go on with what a predecessor that was killed still holds."""
+    with ledger.transaction() as tx:
+        taken, _ = leases.reclaim_vanished(tx, now=time.time(), attempts_allowed=attempts_allowed)
+    if taken:
+        log.warning("took back what a killed process held", jobs=taken)
 
 
 def _register(ledger: Ledger, manifest: Manifest, parameters: str) -> None:

@@ -15,7 +15,7 @@ from dicom_node.deliver.outbox import LEASE, Outbox
 from dicom_node.dimse.association import Timeouts
 from dicom_node.domain import Mode
 from dicom_node.errors import Retryable
-from dicom_node.ledger import Channel, Ledger, overview, processes
+from dicom_node.ledger import Channel, Ledger, leases, overview, processes
 from dicom_node.spool import Spool
 
 log = structlog.get_logger()
@@ -34,6 +34,8 @@ def run(settings: Settings, stop: threading.Event) -> None:
     """
     ledger = Ledger.for_settings(settings.node)
     try:
+        with ledger.transaction() as tx:
+            leases.reclaim_vanished(tx, now=time.time(), attempts_allowed=settings.analyse.attempts)
         _say_what_stays(ledger, settings)
         outboxes = _outboxes(settings, ledger)
         with contextlib.ExitStack() as stack:
@@ -67,7 +69,7 @@ def _outboxes(settings: Settings, ledger: Ledger) -> list[Outbox]:
             DicomDestination(peer, calling=settings.node.ae_title, timeouts=timeouts, spool=spool),
             ledger=ledger,
             section=settings.deliver,
-            owner=f"{socket.gethostname()}:{os.getpid()}",
+            owner=leases.owner(),
             only_released=peer.mode is Mode.HOLD,
         )
         for peer in settings.destinations

@@ -162,9 +162,11 @@ class World:
         self.quieten(now=now)
         return self.conclude(now=now, held=held)
 
-    def sending(self, *, now: float, destination: str = "pacs", limit: int = 100) -> list[ClaimedDelivery]:
+    def sending(
+        self, *, now: float, destination: str = "pacs", limit: int = 100, owner: str = "sender"
+    ) -> list[ClaimedDelivery]:
         with self.ledger.transaction() as tx:
-            return deliveries.claim(tx, destination=destination, now=now, owner="sender", lease=LEASE, limit=limit)
+            return deliveries.claim(tx, destination=destination, now=now, owner=owner, lease=LEASE, limit=limit)
 
     def current_results(self, study: int = 1) -> list[str]:
         with self.ledger.reading() as tx:
