@@ -28,10 +28,7 @@ def main() -> None:
     for what, package in absent:
         print(f"tests against {what} are left out: Debian's package {package} is not installed")
     if absent:
-        print(
-            "to bring them: apt-get install -y --no-install-recommends "
-            + " ".join(package for _, package in absent)
-        )
+        print("to bring them: apt-get install -y --no-install-recommends " + " ".join(package for _, package in absent))
     if not DATA.is_dir():
         print(f"tests on real X-rays are left out: {DATA} is not there (CHEXNODE_DATA names another folder)")
 
