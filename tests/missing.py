@@ -19,6 +19,7 @@ PEERS = (
         ),
     ),
     ("PostgreSQL", "postgresql", lambda: any(Path("/usr/lib/postgresql").glob("*/bin/initdb"))),
+    ("TLS, with certificates of their own", "openssl", lambda: shutil.which("openssl")),
     ("strace, for the order of law 1", "strace", lambda: shutil.which("strace")),
 )
 

@@ -13,7 +13,7 @@ from dicom_node.demo.router import Route
 from dicom_node.demo.sending import send_all
 from dicom_node.errors import NodeError
 from tests import datasets
-from tests.peers import echoscu, free_port, storescu
+from tests.peers import echoed, echoscu, free_port, storescu
 from tests.waiting import wait_for
 
 
@@ -24,7 +24,7 @@ def archive(tmp_path: Path) -> Iterator[Archive]:
 
 
 def test_it_answers_an_echo(archive: Archive) -> None:
-    assert echoscu(archive.port, called=archive.ae_title).returncode == 0
+    assert echoed(echoscu(archive.port, called=archive.ae_title))
 
 
 def test_it_keeps_what_storescu_sends_byte_for_byte(archive: Archive, tmp_path: Path) -> None:
