@@ -1,20 +1,19 @@
 """The analyse role: registers the model, then examines what the ledger has queued, until told to stop."""
 
 import os
-import socket
 import threading
 import time
 
 import structlog
 
-from dicom_node import __version__
+from dicom_node.alive import HEARTBEAT, say_alive, wake_at
 from dicom_node.analyse.examine import Examiner
 from dicom_node.analyse.finish import Finisher
 from dicom_node.analyse.results import Encoding, require_threshold
 from dicom_node.analyse.worker import Worker
 from dicom_node.config import Role, Settings
 from dicom_node.errors import ConfigurationError
-from dicom_node.ledger import Channel, Ledger, Listener, jobs, leases, models, processes
+from dicom_node.ledger import Channel, Ledger, jobs, leases, models
 from dicom_node.parameters import parameters_digest
 from dicom_node.sections import ModelSection
 from dicom_node.spool import Spool
@@ -23,8 +22,6 @@ from model.weights import read_manifest
 
 log = structlog.get_logger()
 
-#: seconds between two signs of life in the ledger
-HEARTBEAT = 30.0
 #: seconds that it looks away from the queue while files are being read
 _STEP = 0.25
 #: seconds that it goes on with what it holds once told to stop; less than app.DRAIN_DEADLINE
@@ -79,11 +76,11 @@ def _work(
     )
     # opened before the first look, or what is committed in between would be missed
     with ledger.bell.listen(Channel.JOBS) as listener:
-        threading.Thread(target=_wake_at, args=(stop, listener), name="stop", daemon=True).start()
+        wake_at(stop, listener)
         alive_at = -HEARTBEAT
         while not stop.is_set():
             if time.monotonic() - alive_at >= HEARTBEAT:
-                _say_alive(ledger)
+                say_alive(ledger, Role.ANALYSE)
                 alive_at = time.monotonic()
             worker.step(_STEP)
             if not worker.busy:
@@ -142,20 +139,3 @@ def _until_due(ledger: Ledger) -> float:
     left = due - time.time()
     # due, and not claimed just now: another worker's, or another model's
     return min(_LONGEST_SLEEP, left) if left > 0 else _BREATH
-
-
-def _wake_at(stop: threading.Event, listener: Listener) -> None:
-    stop.wait()
-    listener.wake()
-
-
-def _say_alive(ledger: Ledger) -> None:
-    with ledger.transaction() as tx:
-        processes.heartbeat(
-            tx,
-            role=Role.ANALYSE.value,
-            host=socket.gethostname(),
-            pid=os.getpid(),
-            version=__version__,
-            now=time.time(),
-        )

@@ -1,25 +1,21 @@
 """The conclude role: one loop that asks the ledger what is due, and sleeps until the bell or the alarm rings."""
 
-import os
-import socket
 import threading
 import time
 
 import structlog
 
-from dicom_node import __version__
+from dicom_node.alive import HEARTBEAT, say_alive, wake_at
 from dicom_node.conclude.complete import complete_quiet, conclude_ready
 from dicom_node.conclude.schedule import Schedule, Task
 from dicom_node.config import Role, Settings
 from dicom_node.errors import Retryable
-from dicom_node.ledger import Channel, Ledger, Listener, deliveries, jobs, processes, studies
+from dicom_node.ledger import Channel, Ledger, deliveries, jobs, studies
 from dicom_node.retention import Retention
 from dicom_node.spool import Spool
 
 log = structlog.get_logger()
 
-#: seconds between two signs of life in the ledger
-HEARTBEAT = 30.0
 #: seconds that a look may at least wait for the next one: what is due may have lost a race
 _BREATH = 0.05
 #: seconds that the loop sleeps at most, the bell unheard
@@ -39,13 +35,13 @@ def run(settings: Settings, stop: threading.Event) -> None:
     retaining: threading.Thread | None = None
     try:
         with ledger.bell.listen(Channel.STUDIES) as listener, Schedule(listener.wake) as schedule:
-            threading.Thread(target=_wake_at, args=(stop, listener), name="stop", daemon=True).start()
+            wake_at(stop, listener)
             schedule.every(HEARTBEAT, Task.HEARTBEAT)
             schedule.every(settings.retention.every, Task.RETAIN)
             while not stop.is_set():
                 due = schedule.due()
                 if Task.HEARTBEAT in due:
-                    _say_alive(ledger)
+                    say_alive(ledger, Role.CONCLUDE)
                 schedule.look_at(look(ledger, settings, now=time.time()))
                 if Task.RETAIN in due and (retaining is None or not retaining.is_alive()):
                     # beside the loop: to delete a week's studies takes minutes, and a conclusion does not wait for it
@@ -86,23 +82,6 @@ def _reclaim(ledger: Ledger, attempts_allowed: int, *, now: float) -> None:
         lapsed = jobs.reclaim_expired(tx, now=now, attempts_allowed=attempts_allowed)
         unsent = deliveries.reclaim_expired(tx, now=now)
     log.warning("took back what its holder let lapse", jobs=lapsed, deliveries=unsent)
-
-
-def _wake_at(stop: threading.Event, listener: Listener) -> None:
-    stop.wait()
-    listener.wake()
-
-
-def _say_alive(ledger: Ledger) -> None:
-    with ledger.transaction() as tx:
-        processes.heartbeat(
-            tx,
-            role=Role.CONCLUDE.value,
-            host=socket.gethostname(),
-            pid=os.getpid(),
-            version=__version__,
-            now=time.time(),
-        )
 
 
 def _retain(retention: Retention, stop: threading.Event) -> None:

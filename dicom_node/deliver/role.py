@@ -1,21 +1,19 @@
 """The deliver role: a thread for each destination that is sent to, and one that keeps their claims alive."""
 
 import contextlib
-import os
-import socket
 import threading
 import time
 
 import structlog
 
-from dicom_node import __version__
+from dicom_node.alive import say_alive
 from dicom_node.config import Role, Settings
 from dicom_node.deliver.dicom import DicomDestination
 from dicom_node.deliver.outbox import LEASE, Outbox
 from dicom_node.dimse.association import Timeouts
 from dicom_node.domain import Mode
 from dicom_node.errors import Retryable
-from dicom_node.ledger import Channel, Ledger, leases, overview, processes
+from dicom_node.ledger import Channel, Ledger, leases, overview
 from dicom_node.spool import Spool
 
 log = structlog.get_logger()
@@ -99,15 +97,7 @@ def _beat(ledger: Ledger, outboxes: list[Outbox]) -> None:
     try:
         for outbox in outboxes:
             outbox.keep_hold()
-        with ledger.transaction() as tx:
-            processes.heartbeat(
-                tx,
-                role=Role.DELIVER.value,
-                host=socket.gethostname(),
-                pid=os.getpid(),
-                version=__version__,
-                now=time.time(),
-            )
+        say_alive(ledger, Role.DELIVER)
     except Retryable as error:
         log.warning("no sign of life in the ledger", error=str(error))
 

@@ -218,11 +218,8 @@ def requeue(
 
 def next_due(tx: Connection, destination: str) -> float | None:
     """When the first pending delivery of a destination is due; None: nothing is pending."""
-    due: float | None = tx.execute(
-        select(func.min(delivery.c.not_before)).where(
-            in_state(delivery.c.state, DeliveryState.PENDING), delivery.c.destination == destination
-        )
-    ).scalar()
+    pending = in_state(delivery.c.state, DeliveryState.PENDING), delivery.c.destination == destination
+    due: float | None = tx.execute(select(func.min(delivery.c.not_before)).where(*pending)).scalar()
     return due
 
 

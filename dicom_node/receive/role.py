@@ -1,16 +1,13 @@
 """The receive role: listens, and says that it is alive, until it is told to stop."""
 
-import os
-import socket
 import threading
-import time
 
 import structlog
 
-from dicom_node import __version__
+from dicom_node.alive import HEARTBEAT, say_alive
 from dicom_node.config import Role, Settings
 from dicom_node.errors import ConfigurationError, LedgerUnavailable, OutOfRoom, StorageFault
-from dicom_node.ledger import Ledger, processes
+from dicom_node.ledger import Ledger
 from dicom_node.parameters import parameters_digest
 from dicom_node.receive.intake import Intake
 from dicom_node.receive.scp import StoreSCP
@@ -18,8 +15,6 @@ from dicom_node.spool import Spool
 
 _log = structlog.get_logger(__name__)
 
-#: seconds between two signs of life in the ledger
-HEARTBEAT = 30.0
 #: seconds that a message which has begun may take to end once the role is told to stop
 DRAIN = 10.0
 
@@ -42,7 +37,7 @@ def run(settings: Settings, stop: threading.Event) -> None:
         _log.info("listening", host=settings.receive.host, port=scp.port, ae_title=settings.node.ae_title)
         try:
             while True:
-                _say_alive(ledger)
+                _beat(ledger)
                 if stop.wait(HEARTBEAT):
                     break
         finally:
@@ -65,17 +60,9 @@ def _listen(settings: Settings, intake: Intake) -> StoreSCP:
     return scp
 
 
-def _say_alive(ledger: Ledger) -> None:
+def _beat(ledger: Ledger) -> None:
     """A ledger that is away or full must not end the role: what is sent meanwhile is answered with 'try later'."""
     try:
-        with ledger.transaction() as tx:
-            processes.heartbeat(
-                tx,
-                role=Role.RECEIVE.value,
-                host=socket.gethostname(),
-                pid=os.getpid(),
-                version=__version__,
-                now=time.time(),
-            )
+        say_alive(ledger, Role.RECEIVE)
     except (LedgerUnavailable, OutOfRoom, StorageFault) as error:
         _log.error("no sign of life could be written", why=str(error))
