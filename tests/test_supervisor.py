@@ -1,0 +1,108 @@
+"""`chexnode serve` as a process: it keeps its roles alive, and none of them outlives it."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.peers import echoed, echoscu, free_port
+from tests.site import configure
+from tests.waiting import wait_for
+
+#: seconds; a role loads torch, and the machine may be busy
+PATIENCE = 90
+
+
+class Served:
+    """One node in a folder, and what may be seen of it from outside."""
+
+    def __init__(self, folder: Path) -> None:
+        self.port = free_port()
+        self.configuration = configure(folder, port=self.port, archive_port=free_port())
+        self._log = folder / "serve.log"
+        self.process = self.serve()
+
+    def serve(self) -> "subprocess.Popen[bytes]":
+        with self._log.open("ab") as log:
+            return subprocess.Popen(
+                [sys.executable, "-m", "dicom_node", "serve", "--config", str(self.configuration)],
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+
+    def listens(self) -> bool:
+        with socket.socket() as probe:
+            return probe.connect_ex(("127.0.0.1", self.port)) == 0
+
+    def roles(self) -> dict[str, int]:
+        """Process id of each role that runs for this node's configuration."""
+        found = {}
+        for entry in Path("/proc").iterdir():
+            if not entry.name.isdigit():
+                continue
+            try:
+                words = (entry / "cmdline").read_bytes().split(b"\0")
+            except OSError:
+                continue
+            if b"dicom_node.app" in words and str(self.configuration).encode() in words:
+                found[words[words.index(b"dicom_node.app") + 1].decode()] = int(entry.name)
+        return found
+
+    def log(self) -> str:
+        return self._log.read_text(errors="replace")
+
+
+@pytest.fixture
+def node(tmp_path: Path) -> Iterator[Served]:
+    node = Served(tmp_path)
+    wait_for("the node to listen", node.listens, seconds=PATIENCE)
+    yield node
+    if node.process.poll() is None:
+        node.process.terminate()
+        node.process.wait(60)
+    wait_for("every role to leave", lambda: not node.roles(), seconds=60)
+
+
+def test_it_runs_a_process_a_role_and_drains_when_told(node: Served) -> None:
+    wait_for("four roles", lambda: set(node.roles()) == {"receive", "analyse", "conclude", "deliver"}, seconds=PATIENCE)
+    assert echoed(echoscu(node.port, calling="ARCHIVE"))
+    node.process.terminate()
+    assert node.process.wait(60) == 0
+    assert node.roles() == {}
+    assert "killed" not in node.log()
+
+
+def test_a_role_that_dies_is_started_again_and_the_others_go_on(node: Served) -> None:
+    before = wait_for("four roles", lambda: len(found := node.roles()) == 4 and found, seconds=PATIENCE)
+    os.kill(before["receive"], signal.SIGKILL)
+
+    def back() -> bool:
+        now = node.roles()
+        return now.get("receive") not in (None, before["receive"]) and node.listens()
+
+    wait_for("another receive role", back, seconds=PATIENCE)
+    after = node.roles()
+    assert {role: pid for role, pid in after.items() if role != "receive"} == {
+        role: pid for role, pid in before.items() if role != "receive"
+    }
+
+
+def test_no_role_outlives_a_supervisor_that_was_killed(node: Served) -> None:
+    wait_for("four roles", lambda: len(node.roles()) == 4, seconds=PATIENCE)
+    node.process.kill()
+    node.process.wait()
+    wait_for("every role to leave", lambda: not node.roles(), seconds=60)
+    assert not node.listens()
+
+
+def test_a_second_node_on_the_same_folder_is_refused(node: Served) -> None:
+    second = node.serve()
+    assert second.wait(60) == 1
+    assert "another `chexnode serve` runs on" in node.log()
+    assert node.process.poll() is None
