@@ -86,6 +86,7 @@ class Node:
             os.kill(pid, signal.SIGKILL)
         self._process.wait(10)
         self._process = None
+        wait_for("the killed receiver's port to be free", lambda: not self._listens())
 
     def status(self, *options: str) -> Any:
         """What `chexnode status --json` says."""
