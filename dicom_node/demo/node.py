@@ -71,14 +71,7 @@ class Node:
     def __enter__(self) -> Self:
         with self.log_path.open("ab") as log:
             self._process = subprocess.Popen(  # noqa: S603 - our own interpreter and command line
-                [
-                    sys.executable,
-                    "-c",
-                    "from dicom_node.cli import main; main()",
-                    "serve",
-                    "--config",
-                    self.settings_path,
-                ],
+                [sys.executable, "-m", "dicom_node", "serve", "--config", self.settings_path],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,

@@ -19,7 +19,7 @@ def chexnode(
     """Run `chexnode` in `folder` and wait for it; `answers` is what it reads from its terminal."""
     kept = {name: os.environ[name] for name in KEPT if name in os.environ}
     return subprocess.run(
-        [sys.executable, "-c", "from dicom_node.cli import main; main()", *map(str, arguments)],
+        [sys.executable, "-m", "dicom_node", *map(str, arguments)],
         cwd=folder,
         env={**kept, "COLUMNS": "100", **environment},
         input=answers if answers is not None else "",

@@ -36,7 +36,7 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Ran:
     """The demonstration, once for all tests here."""
     folder = tmp_path_factory.mktemp("demo")
     run = subprocess.run(
-        [sys.executable, "-c", "from dicom_node.cli import main; main()", "demo", "--folder", folder],
+        [sys.executable, "-m", "dicom_node", "demo", "--folder", folder],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
