@@ -52,16 +52,31 @@ class Mode(StrEnum):
 class Kind(StrEnum):
     """What sort of object a Result is."""
 
+    # of one image
     SEG = "seg"
     SC = "sc"
+    GSPS = "gsps"
+    # of one study revision
+    SR = "sr"
 
 
 class Profile(StrEnum):
     """Which objects a destination gets, and in which form."""
 
     STRICT = "strict"
+    AIR = "air"
     OHIF = "ohif"
+    SLICER = "slicer"
+    CLASSIC_PACS = "classic-pacs"
     SC_ONLY = "sc-only"
+
+
+class Clean(StrEnum):
+    """What is written about an image or a study in which nothing was found."""
+
+    ONCE = "once"
+    EVERYWHERE = "everywhere"
+    NOTHING = "nothing"
 
 
 class StudyState(StrEnum):

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator, model_validator
 
-from dicom_node.domain import Mode, Profile
+from dicom_node.domain import Clean, Mode, Profile
 
 #: PS3.5 6.2, VR AE: at most 16 characters of the default repertoire, no backslash, no control characters
 AETitle = Annotated[str, StringConstraints(strip_whitespace=True, pattern=r"^[ -\[\]-~]{1,16}$")]
@@ -179,8 +179,15 @@ class ResultsSection(Section):
     seg_series_number: Annotated[int, Field(ge=1, le=2147483647)] = 9901
     #: SeriesNumber of overlay pictures
     sc_series_number: Annotated[int, Field(ge=1, le=2147483647)] = 9902
+    #: SeriesDescription of presentation states; begins with AI RESEARCH
+    gsps_description: str = "AI RESEARCH chexnode presentation"
+    #: SeriesNumber of presentation states
+    gsps_series_number: Annotated[int, Field(ge=1, le=2147483647)] = 9904
+    #: what is written where nothing was found: `once`, the profile's SR says so, or its SC where it has no SR;
+    #: `everywhere`, the SC beside the SR too; `nothing`
+    clean: Clean = Clean.ONCE
 
-    @field_validator("seg_description", "sc_description")
+    @field_validator("seg_description", "sc_description", "gsps_description")
     @classmethod
     def _must_say_research(cls, description: str) -> str:
         if not description.startswith("AI RESEARCH") or len(description) > 64:
@@ -207,7 +214,7 @@ class PeerSection(Section):
     results_to: tuple[str, ...] = ()
     #: what is done with results for it: send, hold (until `chexnode release`), off; none: it is no destination
     mode: Mode | None = None
-    #: which objects it gets: strict, ohif (geometry that OHIF needs), sc-only
+    #: which objects it gets, and in which form: see docs/results.md
     profile: Profile = Profile.STRICT
 
     @field_validator("allow_from")

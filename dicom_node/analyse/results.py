@@ -56,8 +56,10 @@ class Encoding:
             software_version=__version__,
             seg_description=self.results.seg_description,
             sc_description=self.results.sc_description,
+            gsps_description=self.results.gsps_description,
             seg_series_number=self.results.seg_series_number,
             sc_series_number=self.results.sc_series_number,
+            gsps_series_number=self.results.gsps_series_number,
         )
 
     def encode(
@@ -77,7 +79,7 @@ class Encoding:
         drawn = self.shown(findings)
         context = self.context(findings, input_digest=input_digest, content_time=content_time)
         for profile in profiles:
-            for kind in kinds_for(profile, any_findings=bool(drawn)):
+            for kind in kinds_for(profile, any_findings=bool(drawn), clean=self.results.clean):
                 yield build(
                     kind,
                     profile,

@@ -28,8 +28,10 @@ class EncodeContext:
     software_version: str
     seg_description: str = "AI RESEARCH chexnode SEG"
     sc_description: str = "AI RESEARCH chexnode overlay"
+    gsps_description: str = "AI RESEARCH chexnode presentation"
     seg_series_number: int = 9901
     sc_series_number: int = 9902
+    gsps_series_number: int = 9904
 
     def __post_init__(self) -> None:
         if self.content_time.tzinfo is None:

@@ -2,32 +2,84 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from enum import StrEnum
 
-from dicom_node.domain import Kind, Profile
+from pydicom.uid import JPEG2000Lossless, JPEGLosslessSV1, JPEGLSLossless, RLELossless
+
+from dicom_node.domain import Clean, Kind, Profile
+
+
+class Segments(StrEnum):
+    """What a segment of a SEG stands for."""
+
+    #: one segment in one frame: all findings united. The only SEG of an X-ray that every viewer with SEG shows
+    UNITED = "united"
+    #: one segment and one frame a finding, each with its own tracking UID
+    A_FINDING = "a finding"
+
+
+#: by compression, the smallest first
+_MODERN = (str(JPEG2000Lossless), str(JPEGLSLossless), str(RLELossless))
+#: what archives took before there was JPEG 2000
+_CLASSIC = (str(JPEGLosslessSV1), str(RLELossless))
 
 
 @dataclass(frozen=True, kw_only=True)
 class ProfileRow:
     """What one profile is made of."""
 
-    #: in the order in which they are made and sent
+    #: objects of one image, in the order in which they are made and sent
     kinds: tuple[Kind, ...]
+    #: objects of one study revision
+    study_kinds: tuple[Kind, ...] = ()
     #: invent a frame of reference, plane and spacing for the SEG.
     #: A radiograph has no place in the patient (PS3.3 A.51.5.1 lets its SEG be pixel for pixel on the source
     #: through Derivation Image alone), but OHIF and dcmqi open no SEG without them.
-    invented_geometry: bool
+    invented_geometry: bool = False
+    segments: Segments = Segments.UNITED
+    #: outlines of the SC in colour (RGB); else for grey monitors (MONOCHROME2)
+    sc_colour: bool = False
+    #: lossless transfer syntaxes that the SC is offered in before the uncompressed one that it is kept in
+    sc_syntaxes: tuple[str, ...] = ()
 
 
 PROFILES: Mapping[Profile, ProfileRow] = {
-    Profile.STRICT: ProfileRow(kinds=(Kind.SEG, Kind.SC), invented_geometry=False),
-    Profile.OHIF: ProfileRow(kinds=(Kind.SEG, Kind.SC), invented_geometry=True),
-    Profile.SC_ONLY: ProfileRow(kinds=(Kind.SC,), invented_geometry=False),
+    Profile.STRICT: ProfileRow(kinds=(Kind.SEG, Kind.SC), sc_syntaxes=_MODERN),
+    # IHE AI Results covers these two and no others
+    Profile.AIR: ProfileRow(kinds=(Kind.SEG,), study_kinds=(Kind.SR,), segments=Segments.A_FINDING),
+    Profile.OHIF: ProfileRow(
+        kinds=(Kind.SEG, Kind.SC),
+        study_kinds=(Kind.SR,),
+        invented_geometry=True,
+        sc_colour=True,
+        sc_syntaxes=_MODERN,
+    ),
+    Profile.SLICER: ProfileRow(
+        kinds=(Kind.SEG,), study_kinds=(Kind.SR,), invented_geometry=True, segments=Segments.A_FINDING
+    ),
+    Profile.CLASSIC_PACS: ProfileRow(kinds=(Kind.SC, Kind.GSPS), study_kinds=(Kind.SR,), sc_syntaxes=_CLASSIC),
+    Profile.SC_ONLY: ProfileRow(kinds=(Kind.SC,), sc_syntaxes=_CLASSIC),
 }
 
-#: kinds that say "nothing found" too; a SEG without a segment says nothing
+#: image kinds that can say "nothing found"; a SEG without a segment says nothing, nor does a GSPS without a line
 _SPEAKS_OF_NOTHING = frozenset({Kind.SC})
 
 
-def kinds_for(profile: Profile, *, any_findings: bool) -> tuple[Kind, ...]:
-    """The objects of one image for `profile`; without a finding to show only those that can say so."""
-    return tuple(kind for kind in PROFILES[profile].kinds if any_findings or kind in _SPEAKS_OF_NOTHING)
+def kinds_for(profile: Profile, *, any_findings: bool, clean: Clean = Clean.ONCE) -> tuple[Kind, ...]:
+    """The objects of one image for `profile`; without a finding to show those that say so, as far as `clean` wants.
+
+    Said once, it is said by the SR of the study where the profile has one, by the SC of the image where it has none.
+    """
+    row = PROFILES[profile]
+    if any_findings:
+        return row.kinds
+    if clean is Clean.NOTHING or (clean is Clean.ONCE and row.study_kinds):
+        return ()
+    return tuple(kind for kind in row.kinds if kind in _SPEAKS_OF_NOTHING)
+
+
+def study_kinds_for(profile: Profile, *, any_findings: bool, clean: Clean = Clean.ONCE) -> tuple[Kind, ...]:
+    """The objects of one study revision for `profile`; `any_findings` on any of its images."""
+    if not any_findings and clean is Clean.NOTHING:
+        return ()
+    return PROFILES[profile].study_kinds
