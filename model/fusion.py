@@ -51,6 +51,18 @@ def fuse(looks: Sequence[Boxes], same: float) -> Boxes:
     return _ranked(fused, np.array(means, np.float32))
 
 
+def join(channels: Sequence[Boxes], same: float) -> Boxes:
+    """Boxes of channels that looked for different things: of those that overlap more than `same` the mean,
+    weighted by score, with the best score: a finding that only one channel looks for is no weaker for it."""
+    if len(channels) == 1:
+        return channels[0]
+    fused = fuse(channels, same)
+    scores = np.concatenate([boxes.scores for boxes in channels])
+    corners = np.concatenate([boxes.corners for boxes in channels])
+    best = [max(scores[overlaps(box, corners) > same], default=score) for box, score in zip(*fused, strict=True)]
+    return _ranked(fused.corners, np.array(best, np.float32))
+
+
 def suppress(boxes: Boxes, overlap: float) -> Boxes:
     """Only boxes that overlap no better one by `overlap` or more."""
     kept: list[int] = []

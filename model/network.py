@@ -6,7 +6,7 @@ import torch
 from monai.networks.blocks import Convolution, UpSample
 from torch import Tensor, nn
 
-from model.encoder import CHANNELS, EfficientNetLite0
+from model.encoder import EfficientNetLite, channels_of
 
 #: input pixels per cell of the output maps
 STRIDE = 4
@@ -17,20 +17,26 @@ _LOG_DISTANCE = (-3.0, 6.0)
 
 
 class Heads(NamedTuple):
-    """What the network says of N films, on a grid of H/4 by W/4 cells."""
+    """What the network says of N films, on a grid of h = H/4 by w = W/4 cells.
 
-    #: (N, 1, h, w) logits: this cell lies in something abnormal
+    C instance channels stand for what readers looked for (see `training.channels`); M is 1, or C where each
+    channel has a mask of its own.
+    """
+
+    #: (N, M, h, w) logits: this cell lies in something abnormal
     mask: Tensor
-    #: (N, 1, h, w) logits: this cell is the centre of one finding
+    #: (N, C, h, w) logits: this cell is the centre of one finding
     heat: Tensor
-    #: (N, 4, h, w) distances from the cell's centre to left, top, right, bottom of its box; cells, > 0
+    #: (N, C, 4, h, w) distances from the cell's centre to left, top, right, bottom of its box; cells, > 0
     distances: Tensor
-    #: (N, 1, h, w) logits: how well the box of this cell will fit (its IoU with the true one)
+    #: (N, C, h, w) logits: how well the box of this cell will fit (its IoU with the true one)
     quality: Tensor
     #: (N,) logits: the film is abnormal
     image: Tensor
-    #: (N, 320) mean of the deepest features: what the gate looks at
+    #: (N, P) mean of the deepest features: what the gate looks at
     pooled: Tensor
+    #: (N, 64, h, w) what the heads are made of: what the contrastive stage compares
+    features: Tensor
 
 
 def _depthwise(channels: int) -> nn.Sequential:
@@ -43,23 +49,26 @@ def _depthwise(channels: int) -> nn.Sequential:
 class LocalizationUNet(nn.Module):
     """(N, 1, H, W) standardised films to `Heads`; H and W are multiples of 32.
 
-    EfficientNet-Lite0 down to stride 32, a decoder of MONAI blocks with skip sums up to stride 4, and on it
+    EfficientNet-Lite down to stride 32, a decoder of MONAI blocks with skip sums up to stride 4, and on it
     class-agnostic heads: mask, centre heat with box distances (TTFNet, arXiv 1909.00700), expected box
     quality (after IoU-aware detectors, arXiv 1912.05992); an image score on the encoder.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, encoder: str = "efficientnet-lite0", channels: int = 1, masks: int = 1) -> None:
+        """`channels` of instances, `masks` of tissue. Raises ValueError for an unknown encoder."""
         super().__init__()
-        self.encoder = EfficientNetLite0()
-        self.lateral = nn.ModuleList(nn.Conv2d(channels, WIDTH, 1) for channels in CHANNELS[1:])
+        self.encoder = EfficientNetLite(encoder)
+        _, *widths = channels_of(encoder)
+        self.lateral = nn.ModuleList(nn.Conv2d(width, WIDTH, 1) for width in widths)
         self.up = UpSample(
             2, WIDTH, WIDTH, mode="nontrainable", interp_mode="bilinear", align_corners=False, pre_conv=None
         )
-        self.decoder = nn.ModuleList(nn.Sequential(_depthwise(WIDTH), _depthwise(WIDTH)) for _ in CHANNELS[2:])
+        self.decoder = nn.ModuleList(nn.Sequential(_depthwise(WIDTH), _depthwise(WIDTH)) for _ in widths[1:])
         self.neck = Convolution(2, WIDTH, WIDTH, kernel_size=3, bias=False, norm="batch", act="relu")
-        self.mask, self.heat, self.quality = (nn.Conv2d(WIDTH, 1, 1) for _ in range(3))
-        self.distances = nn.Conv2d(WIDTH, 4, 1)
-        self.image = nn.Linear(CHANNELS[-1], 1)
+        self.mask = nn.Conv2d(WIDTH, masks, 1)
+        self.heat, self.quality = (nn.Conv2d(WIDTH, channels, 1) for _ in range(2))
+        self.distances = nn.Conv2d(WIDTH, 4 * channels, 1)
+        self.image = nn.Linear(widths[-1], 1)
         # Priors: few cells are centres, some lie in a mask, and a box starts out 15 cells wide.
         for head, prior in ((self.heat, -4.0), (self.mask, -2.0), (self.distances, 2.0)):
             assert head.bias is not None
@@ -72,5 +81,6 @@ class LocalizationUNet(nn.Module):
         for block, skip in zip(self.decoder, reversed(skips), strict=True):
             y = block(self.up(y) + skip)
         y = self.neck(y)
-        distances = torch.exp(self.distances(y).clamp(*_LOG_DISTANCE))
-        return Heads(self.mask(y), self.heat(y), distances, self.quality(y), self.image(pooled)[:, 0], pooled)
+        distances = torch.exp(self.distances(y).clamp(*_LOG_DISTANCE)).unflatten(1, (-1, 4))
+        image = self.image(pooled)[:, 0]
+        return Heads(self.mask(y), self.heat(y), distances, self.quality(y), image, pooled, y)

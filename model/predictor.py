@@ -35,11 +35,11 @@ def load_predictor(
         raise ModelError(f"{description.folder}: calibrated on features that this version does not compute")
     tensors = load_tensors(description)
     gate = take_gate(tensors)
-    network = LocalizationUNet()
     try:
+        network = LocalizationUNet(**description.network)
         network.load_state_dict(tensors)
         looks = Looks(**{**description.looks, "sizes": tuple(description.looks["sizes"])})
-    except (RuntimeError, TypeError, KeyError) as error:
+    except (RuntimeError, TypeError, ValueError, KeyError) as error:
         raise ModelError(f"{description.folder} holds another network or another recipe: {error}") from error
     return NetworkPredictor(description, network, gate, looks, _device(device))
 

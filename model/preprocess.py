@@ -47,7 +47,7 @@ def standardise(films: Tensor, valid: Sequence[Tensor | None] | None = None) -> 
     """
     if valid is None or all(mask is None for mask in valid):
         sample = films[:, :, ::_SUBSAMPLE, ::_SUBSAMPLE].flatten(1)
-        low, high = torch.quantile(sample, torch.tensor(_CLIP), dim=1)
+        low, high = (torch.quantile(sample, share, dim=1) for share in _CLIP)
         clipped = films.clamp(low[:, None, None, None], high[:, None, None, None])
         mean, deviation = clipped.mean((1, 2, 3), keepdim=True), clipped.std((1, 2, 3), keepdim=True)
         return (clipped - mean) / (deviation + 1e-3)

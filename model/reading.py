@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from model.contract import Film
-from model.fusion import Boxes, Floats, fuse, suppress
+from model.fusion import Boxes, Floats, fuse, join, suppress
 from model.network import Heads, LocalizationUNet
 from model.preprocess import resize, standardise
 
@@ -77,13 +77,18 @@ def read(network: LocalizationUNet, pictures: Sequence[Tensor], looks: Looks) ->
         seen.append(network(picture))
         if looks.mirror:
             seen.append(_mirrored(network(picture.flip(3))))
-    boxes = [_peaks(heads, looks) for heads in seen]
+    channels = range(seen[0].heat.shape[1])
+    found = [[_peaks(heads, channel, looks) for heads in seen] for channel in channels]
     grid = max(heads.mask.shape[-1] for heads in seen)
-    masks = torch.stack([_resample(heads.mask.sigmoid(), grid) for heads in seen]).mean(0)[:, 0].cpu().numpy()
+    masks = torch.stack([_resample(heads.mask.sigmoid(), grid) for heads in seen]).mean(0).amax(1).cpu().numpy()
     image = torch.stack([heads.image for heads in seen]).mean(0).cpu().numpy()
     pooled = seen[0].pooled.cpu().numpy()
-    fused = [suppress(fuse(of_film, looks.same), looks.suppress) for of_film in zip(*boxes, strict=True)]
-    return [Reading(fused[i], masks[i], float(image[i]), pooled[i]) for i in range(len(fused))]
+    readings = []
+    for film in range(len(pooled)):
+        of_channels = [fuse([look[film] for look in found[channel]], looks.same) for channel in channels]
+        boxes = suppress(join(of_channels, looks.same), looks.suppress)
+        readings.append(Reading(boxes, masks[film], float(image[film]), pooled[film]))
+    return readings
 
 
 def _resample(maps: Tensor, grid: int) -> Tensor:
@@ -97,21 +102,22 @@ def _mirrored(heads: Heads) -> Heads:
     return Heads(
         mask=heads.mask.flip(3),
         heat=heads.heat.flip(3),
-        distances=heads.distances.flip(3)[:, [2, 1, 0, 3]],
+        distances=heads.distances.flip(4)[:, :, [2, 1, 0, 3]],
         quality=heads.quality.flip(3),
         image=heads.image,
         pooled=heads.pooled,
+        features=heads.features.flip(3),
     )
 
 
-def _peaks(heads: Heads, looks: Looks) -> list[Boxes]:
-    """The boxes at the local maxima of each film's heat."""
-    heat = heads.heat.sigmoid()
-    score = heat * heads.quality.sigmoid() ** looks.quality_power
+def _peaks(heads: Heads, channel: int, looks: Looks) -> list[Boxes]:
+    """The boxes at the local maxima of each film's heat in one channel."""
+    heat = heads.heat[:, channel : channel + 1].sigmoid()
+    score = heat * heads.quality[:, channel : channel + 1].sigmoid() ** looks.quality_power
     tops = torch.where(heat == functional.max_pool2d(heat, 3, 1, 1), score, 0.0).flatten(1)
     values, cells = tops.topk(min(_PEAKS, tops.shape[1]))
     grid = heads.heat.shape[-1]
-    edges = heads.distances.flatten(2).gather(2, cells[:, None].expand(-1, 4, -1)).transpose(1, 2)
+    edges = heads.distances[:, channel].flatten(2).gather(2, cells[:, None].expand(-1, 4, -1)).transpose(1, 2)
     x, y = cells % grid + 0.5, cells.div(grid, rounding_mode="floor") + 0.5
     corners = torch.stack([x, y, x, y], 2) + edges * edges.new_tensor([-1.0, -1.0, 1.0, 1.0])
     centre = (corners[..., :2] + corners[..., 2:]) / 2

@@ -41,6 +41,8 @@ class Description:
     folder: Path
     #: name of the weights file in the folder
     weights: str
+    #: arguments of `model.network.LocalizationUNet`
+    network: Mapping[str, Any]
     #: fields of `model.reading.Looks`
     looks: Mapping[str, Any]
     calibration: Calibration
@@ -92,6 +94,7 @@ def _description(fields: Mapping[str, Any], folder: Path, digest: str) -> Descri
         manifest=manifest,
         folder=folder,
         weights=name,
+        network=dict(fields.get("network", {})),
         looks=dict(fields["looks"]),
         calibration=Calibration(
             finding={str(key): float(weight) for key, weight in calibration["finding"].items()},

@@ -4,16 +4,16 @@ import pytest
 import torch
 from monai.networks.nets import FlexibleUNet
 
-from model.encoder import CHANNELS, EfficientNetLite0
+from model.encoder import EfficientNetLite, channels_of
 from model.network import STRIDE, LocalizationUNet
 
 
 def test_heads_lie_at_stride_four() -> None:
     heads = LocalizationUNet().eval()(torch.zeros(2, 1, 96, 64))
     assert heads.mask.shape == heads.heat.shape == heads.quality.shape == (2, 1, 96 // STRIDE, 64 // STRIDE)
-    assert heads.distances.shape == (2, 4, 24, 16)
+    assert heads.distances.shape == (2, 1, 4, 24, 16)
     assert heads.image.shape == (2,)
-    assert heads.pooled.shape == (2, CHANNELS[-1])
+    assert heads.pooled.shape == (2, channels_of("efficientnet-lite0")[-1])
     assert (heads.distances > 0).all()
 
 
@@ -29,7 +29,7 @@ def test_imagenet_weights_give_what_their_own_package_gives() -> None:
     reference = lite.EfficientNet.from_name("efficientnet-lite0").eval()
     state = torch.load(path, weights_only=True)
     reference.load_state_dict(state)
-    encoder = EfficientNetLite0().eval()
+    encoder = EfficientNetLite().eval()
     encoder.load_imagenet(state)
     grey = torch.randn(1, 1, 224, 224, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
@@ -41,4 +41,4 @@ def test_imagenet_weights_give_what_their_own_package_gives() -> None:
 
 def test_weights_are_not_downloaded() -> None:
     with pytest.raises(ValueError, match="load_imagenet"):
-        EfficientNetLite0(pretrained=True)
+        EfficientNetLite(pretrained=True)
