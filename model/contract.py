@@ -28,6 +28,9 @@ class Film:
     pixels: NDArray[np.uint16]
     #: (rows, columns), False where there is padding or a shutter; None: all of it is picture
     valid: NDArray[np.bool_] | None = None
+    #: centre, width and VOI LUT Function of the window that it is displayed with (PS3.3 C.11.2.1.2), be it the data
+    #: set's or one of ours; None: it is displayed through a VOI LUT of the data set
+    window: tuple[float, float, str] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

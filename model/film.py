@@ -27,7 +27,7 @@ def film_from(dataset: Dataset) -> Film:
     stored = layout.values()
     padding = _padding(dataset, stored)
     values = modality_values(dataset, stored)
-    display = display_window(dataset, values, _counts(raw, layout, padding), layout.bits_stored)
+    display, window = display_window(dataset, values, _counts(raw, layout, padding), layout.bits_stored)
     if _inverted(dataset):
         display = 1.0 - display
     table = np.rint(display * 65535.0).astype(np.uint16)
@@ -40,7 +40,7 @@ def film_from(dataset: Dataset) -> Film:
     pixels = table[raw]
     if valid is not None:
         pixels[~valid] = 0
-    return Film(pixels=pixels, valid=valid)
+    return Film(pixels=pixels, valid=valid, window=window)
 
 
 def _counts(raw: Raw, layout: Layout, padding: NDArray[np.bool_] | None) -> NDArray[np.int64]:

@@ -8,6 +8,8 @@ from numpy.typing import NDArray
 from pydicom import Dataset
 
 Values = NDArray[np.float64]
+#: centre, width and VOI LUT Function of a window, in what the Modality LUT gives (PS3.3 C.11.2.1.2)
+Window = tuple[float, float, str]
 
 #: shares of the picture that a window of ours leaves out at either end, where the data set has none
 _DEFAULT_WINDOW = (0.002, 0.998)
@@ -27,23 +29,29 @@ def modality_values(dataset: Dataset, stored: NDArray[np.int32]) -> Values:
     return stored.astype(np.float64) * (1.0 if slope is None or slope == 0 else slope) + (intercept or 0.0)
 
 
-def display_window(dataset: Dataset, values: Values, counts: NDArray[np.int64], bits_stored: int) -> Values:
-    """`values` as display levels 0..1, by the first VOI LUT or window that shows anything.
+def display_window(
+    dataset: Dataset, values: Values, counts: NDArray[np.int64], bits_stored: int
+) -> tuple[Values, Window | None]:
+    """`values` as display levels 0..1, by the first VOI LUT or window that shows anything; and that window.
 
     `counts` says how often each occurs. Without a usable VOI: 8-bit pictures as they are, others from the
-    0.2 to the 99.8 percentile of the picture.
+    0.2 to the 99.8 percentile of the picture. The window is None where a VOI LUT, or nothing, is shown.
     """
-    for apply in (_voi_lut, _window):
-        display = apply(dataset, values)
+    table = _voi_lut(dataset, values)
+    if table is not None and _shows(table, counts):
+        return table, None
+    window = _window(dataset)
+    if window is not None:
+        display = _FUNCTIONS[window[2]](values, window[0], window[1])
         if display is not None and _shows(display, counts):
-            return display
+            return display, window
     if bits_stored <= 8:
         low, high = float(values.min()), float(values.max())
     else:
         low, high = _percentiles(values, counts, _DEFAULT_WINDOW)
     if high <= low:
-        return np.zeros_like(values)
-    return np.clip((values - low) / (high - low), 0.0, 1.0)
+        return np.zeros_like(values), None
+    return np.clip((values - low) / (high - low), 0.0, 1.0), ((low + high + 1) / 2, high - low + 1, "LINEAR")
 
 
 def _voi_lut(dataset: Dataset, values: Values) -> Values | None:
@@ -58,12 +66,12 @@ def _voi_lut(dataset: Dataset, values: Values) -> Values | None:
     return entries[index] / top
 
 
-def _window(dataset: Dataset, values: Values) -> Values | None:
+def _window(dataset: Dataset) -> Window | None:
     centre, width = _first(dataset, "WindowCenter"), _first(dataset, "WindowWidth")
     if centre is None or width is None:
         return None
-    function = _FUNCTIONS.get(str(dataset.get("VOILUTFunction") or "LINEAR"), _linear)
-    return function(values, centre, width)
+    function = str(dataset.get("VOILUTFunction") or "LINEAR")
+    return centre, width, function if function in _FUNCTIONS else "LINEAR"
 
 
 def _linear(values: Values, centre: float, width: float) -> Values | None:

@@ -102,6 +102,7 @@ def _film_message(film: Film) -> _Message:
         "rows": rows,
         "columns": columns,
         "has_valid": valid is not None,
+        "window": film.window,
         "picture_digest": picture_digest(film),
     }
     return message, (pixels.data.cast("B"), valid or b"")

@@ -1,6 +1,7 @@
 """What is asked of a child that decodes, and what it tells, checked: it may have been taken over by what it read."""
 
 import base64
+import math
 import socket
 from dataclasses import dataclass, replace
 from datetime import date
@@ -100,6 +101,7 @@ def film_told(connection: socket.socket, known: Decoded, *, most_octets: int, de
         rows, columns = int(message["rows"]), int(message["columns"])
         digest = str(message["picture_digest"])
         has_valid = bool(message["has_valid"])
+        window = _window(message["window"])
     except (KeyError, TypeError, ValueError) as error:
         raise wire.WireError(f"it told no film ({type(error).__name__})") from error
     if rows < 1 or columns < 1 or rows * columns * 2 > most_octets or len(digest) != 64:
@@ -111,7 +113,7 @@ def film_told(connection: socket.socket, known: Decoded, *, most_octets: int, de
         packed = np.empty((rows * columns + 7) // 8, np.uint8)
         wire.receive_into(connection, packed.data, deadline=deadline)
         valid = np.unpackbits(packed, count=rows * columns).astype(np.bool_).reshape(rows, columns)
-    return replace(known, film=Film(pixels=pixels, valid=valid), picture_digest=digest)
+    return replace(known, film=Film(pixels=pixels, valid=valid, window=window), picture_digest=digest)
 
 
 def _verdict(message: dict[str, Any]) -> tuple[Reason | None, str]:
@@ -129,6 +131,15 @@ def _spacing(value: list[float] | None) -> tuple[float, float] | None:
         return None
     rows, columns = value
     return float(rows), float(columns)
+
+
+def _window(value: list[Any] | None) -> tuple[float, float, str] | None:
+    if value is None:
+        return None
+    centre, width, function = value
+    if not (math.isfinite(centre) and math.isfinite(width)) or function not in ("LINEAR", "LINEAR_EXACT", "SIGMOID"):
+        raise ValueError(f"no window has the function {function!r}")
+    return float(centre), float(width), str(function)
 
 
 def _header(told: list[tuple[int, str | None, str]]) -> Dataset:

@@ -45,6 +45,7 @@ def test_a_chest_is_read_with_its_film_header_and_digest(decoder: Decoder, tmp_p
     assert decoded.reason is None
     assert decoded.film is not None
     np.testing.assert_array_equal(decoded.film.pixels, film_from(dataset).pixels)
+    assert decoded.film.window == film_from(dataset).window == (2048, 4096, "LINEAR")
     assert decoded.sop_instance_uid == dataset.SOPInstanceUID
     assert decoded.series_instance_uid == dataset.SeriesInstanceUID
     assert decoded.study_instance_uid == dataset.StudyInstanceUID

@@ -86,6 +86,29 @@ def test_voi_functions(function: str, centre_level: float, quarter_level: float)
     assert shown[0, 0] == pytest.approx(quarter_level, abs=1e-3)
 
 
+def test_a_film_says_its_window_whosever_it_is() -> None:
+    said = {"WindowCenter": [2000, 5], "WindowWidth": [4000, 5], "VOILUTFunction": "SIGMOID"}
+    assert film_from(with_pixels(ramp(), **said)).window == (2000, 4000, "SIGMOID")
+    # a window that shows nothing is not the one that it is displayed with
+    for ours in ({}, {"WindowCenter": 60_000, "WindowWidth": 10}):
+        film = film_from(with_pixels(ramp(), RescaleSlope=3, RescaleIntercept=-50, **ours))
+        assert film.window is not None
+        centre, width, function = film.window
+        again = film_from(
+            with_pixels(
+                ramp(),
+                RescaleSlope=3,
+                RescaleIntercept=-50,
+                WindowCenter=f"{centre:.10g}",
+                WindowWidth=f"{width:.10g}",
+                VOILUTFunction=function,
+            )
+        )
+        np.testing.assert_allclose(again.pixels.astype(int), film.pixels.astype(int), atol=1)
+        assert again.window == film.window
+    assert film_from(with_pixels(ramp("u1", 9, 90))).window == (128, 256, "LINEAR")
+
+
 def test_voi_lut_sequence_goes_before_the_window() -> None:
     lut = Dataset()
     lut.add_new("LUTDescriptor", "US", [4096, 0, 16])
@@ -93,6 +116,7 @@ def test_voi_lut_sequence_goes_before_the_window() -> None:
     dataset = with_pixels(ramp(), WindowCenter=2048, WindowWidth=4096, VOILUTSequence=[lut])
     shown = film_from(dataset).pixels.astype(int)
     np.testing.assert_allclose(shown, (ramp().astype(int) ** 2) // 256, atol=1)
+    assert film_from(dataset).window is None
 
 
 def test_modality_lut_sequence() -> None:
