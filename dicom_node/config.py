@@ -84,6 +84,25 @@ class Settings(BaseSettings):
                     )
         return self
 
+    @model_validator(mode="after")
+    def _sources_must_agree(self) -> "Settings":
+        for peer in self.sources:
+            for other in self.sources:
+                if other.ae_title == peer.ae_title and (other.threshold, other.most_findings) != (
+                    peer.threshold,
+                    peer.most_findings,
+                ):
+                    raise ValueError(
+                        f"peers.{peer.name}.threshold: {peer.name!r} and {other.name!r} send as {peer.ae_title!r}; "
+                        "give both the same threshold and most_findings"
+                    )
+        return self
+
+    @property
+    def sources(self) -> tuple[PeerSection, ...]:
+        """Every peer that sends."""
+        return tuple(peer for peer in self.peers if peer.sends)
+
     @property
     def destinations(self) -> tuple[PeerSection, ...]:
         """Every peer that receives results (its mode may be `off`)."""
@@ -94,6 +113,14 @@ class Settings(BaseSettings):
         """The profiles that image results are encoded for, each once, in a stable order."""
         wanted = {peer.profile for peer in self.destinations if peer.mode is not Mode.OFF}
         return tuple(profile for profile in Profile if profile in wanted)
+
+    def model_for(self, calling_ae_title: str) -> ModelSection:
+        """[model] as it holds for what `calling_ae_title` sends: what its peer says of its own goes first."""
+        for peer in self.sources:
+            if peer.ae_title == calling_ae_title:
+                own = {"threshold": peer.threshold, "most_findings": peer.most_findings}
+                return self.model.model_copy(update={key: value for key, value in own.items() if value is not None})
+        return self.model
 
     def route(self, calling_ae_title: str) -> tuple[PeerSection, ...]:
         """The destinations of what `calling_ae_title` sends, those that are `off` left out."""

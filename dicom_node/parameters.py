@@ -9,11 +9,21 @@ from dicom_node.config import Settings
 _NOT_PARAMETERS = {"folder", "device"}
 
 
-def parameters_digest(settings: Settings) -> str:
-    """SHA-256 of [select] and [model], 64 hex digits: the same for the same settings on every host and release."""
+def parameters_digest(settings: Settings, calling_ae_title: str = "") -> str:
+    """SHA-256 of [select] and [model], 64 hex digits: the same for the same settings on every host and release.
+
+    [model] counts as it holds for what `calling_ae_title` sends; "": for a sender without settings of its own.
+    """
     parameters = {
         "select": settings.select.model_dump(mode="json"),
-        "model": settings.model.model_dump(mode="json", exclude=_NOT_PARAMETERS),
+        "model": settings.model_for(calling_ae_title).model_dump(mode="json", exclude=_NOT_PARAMETERS),
     }
     canonical = json.dumps(parameters, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(canonical.encode()).hexdigest()
+
+
+def parameters_by_source(settings: Settings) -> dict[str, str]:
+    """The digest for each calling AE title whose peer says something of its own."""
+    common = parameters_digest(settings)
+    digests = {peer.ae_title: parameters_digest(settings, peer.ae_title) for peer in settings.sources}
+    return {title: digest for title, digest in digests.items() if digest != common}

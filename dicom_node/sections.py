@@ -212,6 +212,10 @@ class PeerSection(Section):
     allow_from: tuple[Network, ...] = ()
     #: names of the destinations that get the results of what it sends
     results_to: tuple[str, ...] = ()
+    #: confidence from which a finding on what it sends is drawn; none: model.threshold
+    threshold: Annotated[float, Field(gt=0, lt=1)] | None = None
+    #: most findings drawn on one image that it sends; none: model.most_findings
+    most_findings: Annotated[int, Field(ge=1, le=50)] | None = None
     #: what is done with results for it: send, hold (until `chexnode release`), off; none: it is no destination
     mode: Mode | None = None
     #: which objects it gets, and in which form: see docs/results.md
@@ -230,6 +234,8 @@ class PeerSection(Section):
             raise ValueError(f"peer {self.name!r} is a destination (it has a mode) but has no host")
         if self.sends and not self.results_to:
             raise ValueError(f"peer {self.name!r} sends, but results_to names no destination")
+        if not self.sends and (self.threshold, self.most_findings) != (None, None):
+            raise ValueError(f"peer {self.name!r} has a threshold or most_findings of its own, but does not send")
         if self.sends and not self.allow_from and not self.host:
             raise ValueError(f"peer {self.name!r} sends: give allow_from (or host), the addresses it calls from")
         return self

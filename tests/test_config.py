@@ -64,6 +64,13 @@ def test_a_destination_that_is_off_gets_nothing_encoded(configuration: Path) -> 
         (ARCHIVE + MODALITY.replace('results_to = ["archive"]\n', ""), "results_to names no destination"),
         (ARCHIVE + MODALITY.replace('allow_from = ["127.0.0.0/8"]\n', ""), "allow_from"),
         (ARCHIVE + MODALITY.replace("127.0.0.0/8", "somewhere"), "allow_from"),
+        (ARCHIVE + "threshold = 0.4", "'archive' has a threshold"),
+        (ARCHIVE + MODALITY + "threshold = 0", r"peers\.1\.threshold"),
+        (ARCHIVE + MODALITY + "most_findings = 51", r"peers\.1\.most_findings"),
+        (
+            ARCHIVE + MODALITY + MODALITY.replace("room1", "room2") + "threshold = 0.4",
+            r"peers\.room1\.threshold.*room2",
+        ),
     ],
 )
 def test_nonsense_is_refused_naming_the_key(configuration: Path, text: str, key: str) -> None:

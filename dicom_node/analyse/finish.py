@@ -41,20 +41,23 @@ class Held:
 
 
 class Finisher:
-    """Commits the outcome of examinations. `clock` gives seconds since the epoch."""
+    """Commits the outcome of examinations.
+
+    `encoding_for` tells how images of a calling AE title are encoded; `clock` gives seconds since the epoch.
+    """
 
     def __init__(
         self,
         ledger: Ledger,
         spool: Spool,
-        encoding: Encoding,
+        encoding_for: Callable[[str], Encoding],
         profiles: Iterable[Profile],
         *,
         clock: Callable[[], float],
     ) -> None:
         self._ledger = ledger
         self._spool = spool
-        self._encoding = encoding
+        self._encoding_for = encoding_for
         self._profiles = tuple(profiles)
         self._clock = clock
 
@@ -110,7 +113,7 @@ class Finisher:
             job=held.claim.job_id,
             study=held.claim.study_id,
             score=round(examination.prediction.score, 3),
-            findings=len(self._encoding.shown(examination.findings)),
+            findings=len(self._encoding_for(held.claim.instance.calling_ae_title).shown(examination.findings)),
             results=len(stored),
         )
 
@@ -162,7 +165,7 @@ class Finisher:
         """Encode, and make each object durable. Raises Unreadable, OutOfRoom, StorageFault."""
         if examination.header is None or examination.film is None:
             raise ValueError("only an image that was read can have results")
-        encoded = self._encoding.encode(
+        encoded = self._encoding_for(held.claim.instance.calling_ae_title).encode(
             self._profiles,
             header=examination.header,
             film=examination.film,

@@ -7,6 +7,7 @@ from datetime import datetime
 from pydicom.dataset import Dataset
 
 from dicom_node import __version__
+from dicom_node.config import Settings
 from dicom_node.domain import EncodedResult, Finding, Profile, Reason
 from dicom_node.encode.builders import build
 from dicom_node.encode.context import EncodeContext
@@ -14,6 +15,7 @@ from dicom_node.encode.findings import shown
 from dicom_node.encode.identity import read_text
 from dicom_node.encode.profiles import kinds_for
 from dicom_node.errors import ConfigurationError, Unreadable
+from dicom_node.parameters import parameters_digest
 from dicom_node.sections import ModelSection, ResultsSection
 from model.contract import Film, Manifest
 
@@ -91,11 +93,32 @@ class Encoding:
                 )
 
 
-def require_threshold(model: ModelSection, manifest: Manifest) -> None:
-    """Refuse an operating point at which the model was never validated. Raises ConfigurationError."""
+def encoding_for(settings: Settings, manifest: Manifest, calling_ae_title: str) -> Encoding:
+    """How images that `calling_ae_title` sent are encoded."""
+    return Encoding(
+        manifest=manifest,
+        model=settings.model_for(calling_ae_title),
+        results=settings.results,
+        parameters=parameters_digest(settings, calling_ae_title),
+    )
+
+
+def require_thresholds(settings: Settings, manifest: Manifest) -> None:
+    """Refuse an operating point, the node's or a source's, at which the model was never validated.
+
+    Raises ConfigurationError, naming the key.
+    """
+    require_threshold(settings.model, manifest)
+    for peer in settings.sources:
+        if peer.threshold is not None:
+            require_threshold(settings.model_for(peer.ae_title), manifest, key=f"peers.{peer.name}.threshold")
+
+
+def require_threshold(model: ModelSection, manifest: Manifest, *, key: str = "model.threshold") -> None:
+    """Refuse an operating point at which the model was never validated. Raises ConfigurationError naming `key`."""
     low, high = manifest.validated_range
     if model.threshold is not None and not low <= model.threshold <= high:
         raise ConfigurationError(
-            f"model.threshold is {model.threshold:g}, but {manifest.name} {manifest.version} was validated from "
+            f"{key} is {model.threshold:g}, but {manifest.name} {manifest.version} was validated from "
             f"{low:g} to {high:g}: choose one in between, or none for its own, {manifest.operating_point:g}"
         )

@@ -3,18 +3,19 @@
 import os
 import threading
 import time
+from functools import partial
 
 import structlog
 
 from dicom_node.alive import HEARTBEAT, say_alive, wake_at
 from dicom_node.analyse.examine import Examiner
 from dicom_node.analyse.finish import Finisher
-from dicom_node.analyse.results import Encoding, require_threshold
+from dicom_node.analyse.results import encoding_for, require_thresholds
 from dicom_node.analyse.worker import Worker
 from dicom_node.config import Role, Settings
 from dicom_node.errors import ConfigurationError
-from dicom_node.ledger import Channel, Ledger, jobs, leases, models
-from dicom_node.parameters import parameters_digest
+from dicom_node.ledger import Channel, Ledger, encodings, jobs, leases, models
+from dicom_node.parameters import parameters_by_source, parameters_digest
 from dicom_node.sections import ModelSection
 from dicom_node.spool import Spool
 from model.contract import Manifest, ModelError, Predictor
@@ -40,13 +41,13 @@ def run(settings: Settings, stop: threading.Event, *, predictor: Predictor | Non
     what it holds goes to another once its lease has ended.
     """
     manifest = predictor.manifest if predictor is not None else _manifest(settings.model)
-    require_threshold(settings.model, manifest)
+    require_thresholds(settings, manifest)
     ledger = Ledger.for_settings(settings.node)
     # the children first: they load while the model does
     examiner = Examiner[int](settings.analyse, settings.select)
     try:
         _take_back(ledger, settings.analyse.attempts)
-        _register(ledger, manifest, parameters_digest(settings))
+        register(ledger, manifest, settings, now=time.time())
         examiner.predictor = predictor if predictor is not None else _load(settings.model)
         log.info("model ready", model=manifest.name, version=manifest.version, digest=manifest.digest[:8])
         _work(ledger, examiner, settings, manifest, stop)
@@ -59,17 +60,11 @@ def _work(
     ledger: Ledger, examiner: Examiner[int], settings: Settings, manifest: Manifest, stop: threading.Event
 ) -> None:
     spool = Spool(settings.node.folder / "spool")
-    encoding = Encoding(
-        manifest=manifest,
-        model=settings.model,
-        results=settings.results,
-        parameters=parameters_digest(settings),
-    )
     worker = Worker(
         ledger,
         spool,
         examiner,
-        Finisher(ledger, spool, encoding, settings.profiles, clock=time.time),
+        Finisher(ledger, spool, partial(encoding_for, settings, manifest), settings.profiles, clock=time.time),
         settings.analyse,
         owner=leases.owner(),
         model_digest=manifest.digest,
@@ -96,13 +91,29 @@ def _take_back(ledger: Ledger, attempts_allowed: int) -> None:
         log.warning("took back what a killed process held", jobs=taken)
 
 
-def _register(ledger: Ledger, manifest: Manifest, parameters: str) -> None:
+def register(ledger: Ledger, manifest: Manifest, settings: Settings, *, now: float) -> None:
     """Make this model the one that new images are read by, and queue what came before any model was there."""
-    now = time.time()
+    common, by_source = parameters_digest(settings), parameters_by_source(settings)
     with ledger.transaction() as tx:
-        models.register(tx, digest=manifest.digest, name=manifest.name, version=manifest.version, now=now)
-        models.activate(tx, manifest.digest, parameters=parameters)
-        missing = jobs.insert_missing(tx, model=manifest.digest, parameters=parameters, now=now)
+        models.register(
+            tx,
+            digest=manifest.digest,
+            name=manifest.name,
+            version=manifest.version,
+            family=manifest.family,
+            now=now,
+        )
+        models.activate(tx, manifest.digest, parameters=common, by_source=by_source)
+        for title in ("", *by_source):
+            encoding = encoding_for(settings, manifest, title)
+            encodings.remember(
+                tx,
+                model_digest=manifest.digest,
+                digest=encoding.parameters,
+                threshold=encoding.threshold,
+                most_findings=encoding.model.most_findings,
+            )
+        missing = jobs.insert_missing(tx, model=manifest.digest, parameters=common, by_source=by_source, now=now)
     if missing:
         log.info("queued what arrived before the model", jobs=missing)
 

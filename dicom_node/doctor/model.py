@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from dicom_node.analyse.results import require_threshold
+from dicom_node.analyse.results import require_thresholds
 from dicom_node.config import Settings
 from dicom_node.doctor.check import Check, failed, ok
 from dicom_node.errors import ConfigurationError
@@ -21,7 +21,7 @@ def checks(settings: Settings) -> Iterator[Check]:
     section = settings.model
     try:
         manifest = read_manifest(section.folder)
-        require_threshold(section, manifest)
+        require_thresholds(settings, manifest)
         from model.predictor import load_predictor
 
         started = time.monotonic()

@@ -1,6 +1,6 @@
 """Jobs: one Instance × one model × parameters, a queue that several workers share."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import Connection, func, select, true, update
@@ -235,22 +235,24 @@ def requeue(tx: Connection, job_id: int, now: float) -> bool:
     )
 
 
-def insert_missing(tx: Connection, *, model: str, parameters: str, now: float) -> int:
+def insert_missing(
+    tx: Connection, *, model: str, parameters: str, now: float, by_source: Mapping[str, str] | None = None
+) -> int:
     """Make the jobs of instances that arrived while no model was active; how many.
 
-    Raises ValueError unless `model` is active."""
+    `by_source`: see models.activate. Raises ValueError unless `model` is active.
+    """
     if model not in models.active(tx):
         raise ValueError(f"model {model} is not active: activate() it first")
     made = 0
-    waiting = select(instance.c.id, instance.c.study_id, study.c.priority).join(
+    waiting = select(instance.c.id, instance.c.study_id, study.c.priority, instance.c.calling_ae_title).join(
         study, study.c.id == instance.c.study_id
     )
-    for key, study_id, priority in tx.execute(
+    for key, study_id, priority, sender in tx.execute(
         waiting.where(instance.c.without_job == true()).order_by(instance.c.id)
     ).all():
-        made += models.queue_jobs(
-            tx, instance_id=key, study_id=study_id, priority=priority, parameters=parameters, now=now
-        )
+        own = (by_source or {}).get(sender, parameters)
+        made += models.queue_jobs(tx, instance_id=key, study_id=study_id, priority=priority, parameters=own, now=now)
         tx.execute(update(instance).where(instance.c.id == key).values(without_job=False))
     return made
 

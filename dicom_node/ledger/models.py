@@ -1,44 +1,49 @@
 """The models that jobs are made for; a model's identity is the digest of its manifest."""
 
-from sqlalchemy import Connection, select, true, update
+import json
+from collections.abc import Mapping
+
+from sqlalchemy import ColumnElement, Connection, select, true, update
 
 from dicom_node.domain import JobState
 from dicom_node.ledger import schema
 from dicom_node.ledger.bell import Channel, request
 from dicom_node.ledger.rows import insert_new
-from dicom_node.ledger.schema import in_state, job, model
+from dicom_node.ledger.schema import in_state, instance, job, model
+
+_NONE: Mapping[str, str] = {}
 
 
-def register(tx: Connection, *, digest: str, name: str, version: str, now: float) -> None:
-    """Make a model known; no job is made for it before activate(). Known already: nothing happens."""
-    insert_new(
-        tx,
-        model,
-        {"digest": digest, "name": name, "version": version, "active": False, "registered_at": now},
-        unless=("digest",),
-    )
+def register(
+    tx: Connection, *, digest: str, name: str, version: str, now: float, family: tuple[str, str, str] | None = None
+) -> None:
+    """Make a model known; no job is made for it before activate(). Known already: nothing happens.
+
+    `family`: code value, scheme and meaning of its algorithm (CID 7162), noted also where an earlier release did not.
+    """
+    noted = "" if family is None else json.dumps(family)
+    values = {"digest": digest, "name": name, "version": version, "active": False, "registered_at": now}
+    insert_new(tx, model, {**values, "family": noted}, unless=("digest",))
+    if noted:
+        tx.execute(update(model).where(model.c.digest == digest, model.c.family != noted).values(family=noted))
 
 
-def activate(tx: Connection, digest: str, *, parameters: str) -> None:
+def activate(tx: Connection, digest: str, *, parameters: str, by_source: Mapping[str, str] = _NONE) -> None:
     """From now on `digest` is *the* model of its name: each new instance gets a job for it.
 
     Jobs still queued for an earlier model of that name, or for it with other parameters, become its own; those
-    that have begun or ended stay what they are (law 11). Raises KeyError for a model that is not registered.
+    that have begun or ended stay what they are (law 11). `by_source`: the parameters for calling AE titles that have
+    others than `parameters`. Raises KeyError for a model that is not registered.
     """
     name = tx.execute(select(model.c.name).where(model.c.digest == digest)).scalar()
     if name is None:
         raise KeyError(f"model {digest} is not registered")
     tx.execute(update(model).where(model.c.name == name).values(active=model.c.digest == digest))
     theirs = select(model.c.digest).where(model.c.name == name)
-    other = schema.job.alias("other")
-    taken = select(other.c.id).where(
-        other.c.instance_id == job.c.instance_id, other.c.model == digest, other.c.parameters == parameters
-    )
-    tx.execute(
-        update(job)
-        .where(in_state(job.c.state, JobState.QUEUED), job.c.model.in_(theirs), ~taken.exists())
-        .values(model=digest, parameters=parameters)
-    )
+    sender = select(instance.c.calling_ae_title).where(instance.c.id == job.c.instance_id).scalar_subquery()
+    _hand_over(tx, sender.not_in(list(by_source)), job.c.model.in_(theirs), digest=digest, parameters=parameters)
+    for calling_ae_title, own in by_source.items():
+        _hand_over(tx, sender == calling_ae_title, job.c.model.in_(theirs), digest=digest, parameters=own)
 
 
 def active(tx: Connection) -> list[str]:
@@ -71,3 +76,13 @@ def heir(tx: Connection, digest: str) -> str:
     name = select(model.c.name).where(model.c.digest == digest).scalar_subquery()
     found = tx.execute(select(model.c.digest).where(model.c.name == name, model.c.active == true())).scalar()
     return found or digest
+
+
+def _hand_over(tx: Connection, *which: ColumnElement[bool], digest: str, parameters: str) -> None:
+    """Queued jobs become this model's, with these parameters, unless their instance has such a job already."""
+    other = schema.job.alias("other")
+    taken = select(other.c.id).where(
+        other.c.instance_id == job.c.instance_id, other.c.model == digest, other.c.parameters == parameters
+    )
+    queued = update(job).where(in_state(job.c.state, JobState.QUEUED), ~taken.exists(), *which)
+    tx.execute(queued.values(model=digest, parameters=parameters))

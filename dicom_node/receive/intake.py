@@ -6,7 +6,7 @@ answered only after the bytes are durable, their name is, and the row that names
 
 import contextlib
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 
 import structlog
 
@@ -42,12 +42,17 @@ class Intake:
         low_watermark: int,
         max_object_size: int,
         clock: Callable[[], float] = time.time,
+        parameters_by_source: Mapping[str, str] | None = None,
     ) -> None:
-        """`parameters` is the digest that an instance's jobs are queued with; sizes in bytes."""
+        """`parameters` is the digest that an instance's jobs are queued with; sizes in bytes.
+
+        `parameters_by_source`: those of calling AE titles that have others.
+        """
         self.spool = spool
         self.max_object_size = max_object_size
         self._ledger = ledger
         self._parameters = parameters
+        self._by_source = dict(parameters_by_source or {})
         self._low_watermark = low_watermark
         self._clock = clock
 
@@ -104,7 +109,8 @@ class Intake:
         with self._ledger.transaction() as tx:
             if results.is_ours(tx, head.sop_instance_uid):
                 return "own_result"
-            return instances.record(tx, arrival, parameters=self._parameters, now=now).outcome.value
+            parameters = self._by_source.get(calling_ae_title, self._parameters)
+            return instances.record(tx, arrival, parameters=parameters, now=now).outcome.value
 
 
 class IncomingInstance:

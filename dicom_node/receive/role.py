@@ -8,7 +8,7 @@ from dicom_node.alive import HEARTBEAT, say_alive
 from dicom_node.config import Role, Settings
 from dicom_node.errors import ConfigurationError, LedgerUnavailable, OutOfRoom, StorageFault
 from dicom_node.ledger import Ledger
-from dicom_node.parameters import parameters_digest
+from dicom_node.parameters import parameters_by_source, parameters_digest
 from dicom_node.receive.intake import Intake
 from dicom_node.receive.scp import StoreSCP
 from dicom_node.spool import Spool
@@ -30,6 +30,7 @@ def run(settings: Settings, stop: threading.Event) -> None:
             Spool(settings.node.folder / "spool"),
             ledger,
             parameters=parameters_digest(settings),
+            parameters_by_source=parameters_by_source(settings),
             low_watermark=settings.receive.low_watermark,
             max_object_size=settings.receive.max_object_size,
         )

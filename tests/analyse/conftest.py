@@ -9,18 +9,20 @@ import numpy as np
 import pytest
 from pydicom.dataset import Dataset
 
+from dicom_node.analyse.examine import Examiner
 from dicom_node.config import Settings
 from dicom_node.domain import Arrival, Head
 from dicom_node.ledger import Ledger, instances, url_for
 from dicom_node.ledger.instances import Recorded
 from dicom_node.parameters import parameters_digest
-from dicom_node.sections import AnalyseSection, NodeSection, PeerSection
+from dicom_node.sections import AnalyseSection, NodeSection, PeerSection, SelectSection
 from dicom_node.spool import Spool
 from tests import datasets
+from tests.analyse.bench import Bench
 
 
-def settings_in(folder: Path, **analyse: object) -> Settings:
-    """A node with one destination; its children may have little of anything."""
+def settings_in(folder: Path, *, peers: tuple[PeerSection, ...] = (), **analyse: object) -> Settings:
+    """A node with one destination, and `peers`; its children may have little of anything."""
     return Settings(
         node=NodeSection(folder=folder),
         analyse=AnalyseSection.model_validate(
@@ -28,6 +30,7 @@ def settings_in(folder: Path, **analyse: object) -> Settings:
         ),
         peers=(
             PeerSection(name="pacs", ae_title="PACS", host="127.0.0.1", sends=True, results_to=("pacs",), mode="hold"),
+            *peers,
         ),
     )
 
@@ -40,11 +43,13 @@ class Node:
     ledger: Ledger
     spool: Spool
 
-    def arrive(self, dataset: Dataset, *, now: float = 1_741_082_400.0) -> Recorded:
+    def arrive(self, dataset: Dataset, *, now: float = 1_741_082_400.0, calling: str = "PACS") -> Recorded:
         """Enter a data set as the receiver does."""
-        return self.arrive_bytes(datasets.file_bytes(dataset), dataset, now=now)
+        return self.arrive_bytes(datasets.file_bytes(dataset), dataset, now=now, calling=calling)
 
-    def arrive_bytes(self, octets: bytes, dataset: Dataset, *, now: float = 1_741_082_400.0) -> Recorded:
+    def arrive_bytes(
+        self, octets: bytes, dataset: Dataset, *, now: float = 1_741_082_400.0, calling: str = "PACS"
+    ) -> Recorded:
         """Enter a file that says it holds `dataset`."""
         key = self.spool.put(octets)
         arrival = Arrival(
@@ -59,12 +64,12 @@ class Node:
             transfer_syntax_uid=str(dataset.file_meta.TransferSyntaxUID),
             digest=hashlib.sha256(octets).hexdigest(),
             size=len(octets),
-            calling_ae_title="PACS",
+            calling_ae_title=calling,
             spool_key=key,
             received_at=now,
         )
         with self.ledger.transaction() as tx:
-            return instances.record(tx, arrival, parameters=parameters_digest(self.settings), now=now)
+            return instances.record(tx, arrival, parameters=parameters_digest(self.settings, calling), now=now)
 
 
 @pytest.fixture
@@ -74,6 +79,22 @@ def node(tmp_path: Path) -> Iterator[Node]:
     ledger = Ledger.for_settings(settings.node)
     yield Node(settings=settings, ledger=ledger, spool=Spool(settings.node.folder / "spool"))
     ledger.close()
+
+
+@pytest.fixture(scope="module")
+def examiner(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Examiner[int]]:
+    """Children that serve a module's tests: they take a second to start."""
+    limits = settings_in(tmp_path_factory.mktemp("none")).analyse
+    with Examiner[int](limits, SelectSection()) as examiner:
+        yield examiner
+
+
+@pytest.fixture
+def bench(node: Node, examiner: Examiner[int]) -> Iterator[Bench]:
+    """A worker on `node`."""
+    bench = Bench(node, examiner)
+    yield bench
+    examiner.abandon()
 
 
 def with_lesion(**attributes: object) -> Dataset:

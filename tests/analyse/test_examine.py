@@ -10,7 +10,8 @@ from pydicom.dataset import Dataset
 from dicom_node.analyse.decoded import Decoded, DecodeRequest
 from dicom_node.analyse.examination import Examination, Status
 from dicom_node.analyse.examine import Examiner, examine
-from dicom_node.analyse.results import Encoding, require_threshold
+from dicom_node.analyse.results import Encoding, require_threshold, require_thresholds
+from dicom_node.config import PeerSection, Settings
 from dicom_node.domain import Kind, Profile, Reason
 from dicom_node.errors import ConfigurationError
 from dicom_node.sections import AnalyseSection, ModelSection, ResultsSection, SelectSection
@@ -148,6 +149,23 @@ def test_a_threshold_at_which_the_model_was_never_validated_is_refused():
     require_threshold(ModelSection(), MANIFEST)
     with pytest.raises(ConfigurationError, match=r"model\.threshold"):
         require_threshold(ModelSection(threshold=0.9), MANIFEST)
+
+
+def test_a_source_s_threshold_at_which_the_model_was_never_validated_is_refused():
+    def settings(threshold: float) -> Settings:
+        ward = PeerSection(
+            name="ward",
+            ae_title="WARD",
+            sends=True,
+            allow_from=("127.0.0.1",),
+            results_to=("pacs",),
+            threshold=threshold,
+        )
+        return Settings(peers=(ward, PeerSection(name="pacs", ae_title="PACS", host="127.0.0.1", mode="hold")))
+
+    require_thresholds(settings(0.3), MANIFEST)
+    with pytest.raises(ConfigurationError, match=r"peers\.ward\.threshold is 0\.9, .* from 0\.3 to 0\.8"):
+        require_thresholds(settings(0.9), MANIFEST)
 
 
 @pytest.mark.data

@@ -1,6 +1,5 @@
 """Claimed jobs end as they should in a real ledger and spool, with real children; the model alone is a fake."""
 
-from collections.abc import Iterator
 from io import BytesIO
 
 import pydicom
@@ -8,85 +7,15 @@ import pytest
 from pydicom.uid import generate_uid
 
 from dicom_node.analyse.examine import Examiner
-from dicom_node.analyse.finish import Finisher
-from dicom_node.analyse.results import Encoding
-from dicom_node.analyse.worker import Worker
 from dicom_node.domain import InstanceState, JobState, Kind, Profile, Reason
 from dicom_node.errors import OutOfRoom
-from dicom_node.ledger import findings, instances, jobs, models, results, studies
-from dicom_node.ledger.rows import InstanceRow, JobRow, job_row
-from dicom_node.ledger.schema import job
-from dicom_node.parameters import parameters_digest
-from dicom_node.sections import SelectSection
+from dicom_node.ledger import findings, instances, jobs, results, studies
 from dicom_node.spool import Part, Spool
 from model.contract import ModelError
 from tests import datasets
 from tests.analyse import bad_files
-from tests.analyse.conftest import Node, settings_in, with_lesion
-from tests.analyse.fakes import MANIFEST, ThresholdPredictor
-
-NOW = 1_741_082_400.0
-
-
-@pytest.fixture(scope="module")
-def examiner(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Examiner[int]]:
-    limits = settings_in(tmp_path_factory.mktemp("none")).analyse
-    with Examiner[int](limits, SelectSection()) as examiner:
-        yield examiner
-
-
-class Bench:
-    """A worker on a node, with a clock of its own."""
-
-    def __init__(self, node: Node, examiner: Examiner[int], *, spool: Spool | None = None) -> None:
-        self.node = node
-        self.now = NOW
-        self.predictor = ThresholdPredictor()
-        self.examiner = examiner
-        examiner.predictor = self.predictor
-        parameters = parameters_digest(node.settings)
-        with node.ledger.transaction() as tx:
-            models.register(tx, digest=MANIFEST.digest, name=MANIFEST.name, version=MANIFEST.version, now=NOW)
-            models.activate(tx, MANIFEST.digest, parameters=parameters)
-        encoding = Encoding(
-            manifest=MANIFEST,
-            model=node.settings.model,
-            results=node.settings.results,
-            parameters=parameters,
-        )
-        spool = spool or node.spool
-        self.worker = Worker(
-            node.ledger,
-            spool,
-            examiner,
-            Finisher(node.ledger, spool, encoding, node.settings.profiles, clock=lambda: self.now),
-            node.settings.analyse,
-            owner="bench",
-            model_digest=MANIFEST.digest,
-            clock=lambda: self.now,
-        )
-
-    def work(self) -> None:
-        """Until there is nothing due."""
-        self.worker.step(0)
-        while self.worker.busy:
-            self.worker.step(1)
-
-    def job(self, instance_id: int) -> JobRow:
-        with self.node.ledger.reading() as tx:
-            row = tx.execute(job.select().where(job.c.instance_id == instance_id)).mappings().one()
-            return job_row(row)
-
-    def instance(self, instance_id: int) -> InstanceRow:
-        with self.node.ledger.reading() as tx:
-            return instances.get(tx, instance_id)
-
-
-@pytest.fixture
-def bench(node: Node, examiner: Examiner[int]) -> Iterator[Bench]:
-    bench = Bench(node, examiner)
-    yield bench
-    examiner.abandon()
+from tests.analyse.bench import NOW, Bench
+from tests.analyse.conftest import Node, with_lesion
 
 
 def test_a_chest_ends_as_findings_and_results(bench: Bench):
