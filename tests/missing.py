@@ -5,6 +5,8 @@ from pathlib import Path
 
 from conftest import DATA
 
+#: where orthanc-test/ohif.py unpacks the viewer
+VIEWER = Path(__file__).parents[1] / "orthanc-test" / ".ohif"
 #: what a test may need, Debian's package for it, how to see that it is there
 PEERS = (
     ("dcmtk's senders and receivers", "dcmtk", lambda: shutil.which("storescu")),
@@ -21,6 +23,7 @@ PEERS = (
     ("PostgreSQL", "postgresql", lambda: any(Path("/usr/lib/postgresql").glob("*/bin/initdb"))),
     ("TLS, with certificates of their own", "openssl", lambda: shutil.which("openssl")),
     ("strace, for the order of law 1", "strace", lambda: shutil.which("strace")),
+    ("OHIF in a browser", "chromium", lambda: shutil.which("chromium")),
 )
 
 
@@ -30,6 +33,8 @@ def main() -> None:
         print(f"tests against {what} are left out: Debian's package {package} is not installed")
     if absent:
         print("to bring them: apt-get install -y --no-install-recommends " + " ".join(package for _, package in absent))
+    if not any(VIEWER.glob("*/index.html")):
+        print("tests against OHIF are left out: .venv/bin/python orthanc-test/ohif.py brings it with npm (48 MB)")
     if not DATA.is_dir():
         print(f"tests on real X-rays are left out: {DATA} is not there (CHEXNODE_DATA names another folder)")
 

@@ -139,7 +139,7 @@ def _picture(film: Radiograph) -> Dataset:
     ds.PresentationLUTShape = "IDENTITY"
     ds.WindowCenter, ds.WindowWidth = 2 ** (BITS - 1), 2**BITS
     ds.WindowCenterWidthExplanation = "NORMAL"
-    ds.VOILUTFunction = "LINEAR"
+    # no VOI LUT Function: absent it is LINEAR (PS3.3 C.11.2.1.3), and OHIF 3.13.2 shows a film that has one as white
     ds.LossyImageCompression = "00"
     ds.BurnedInAnnotation = "NO"
     ds.PixelData = film.pixels.astype("<u2").tobytes()

@@ -1,0 +1,98 @@
+"""What a radiologist sees of our results in OHIF, the released one: judged by the colours on the screen."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import ohif
+import pytest
+from conftest import Site
+from films import abnormal
+from numpy.typing import NDArray
+from pydicom.dataset import Dataset
+from results import Held, mask, wait_for_results
+from scipy import ndimage
+from viewer import PATIENCE, Sight, Viewer, browser
+
+from tests.waiting import wait_for
+
+pytestmark = pytest.mark.timeout(600)
+
+#: image pixels between two that are looked at
+GRID = 30
+#: image pixels on both sides of a mask's edge that are not judged: the outline is drawn there
+EDGE = 12
+
+
+@dataclass(frozen=True, kw_only=True)
+class Read:
+    """One X-ray that the node has read, with what the archive holds of it."""
+
+    source: Dataset
+    results: Held
+
+    @property
+    def study(self) -> str:
+        return str(self.source.StudyInstanceUID)
+
+
+@pytest.fixture(scope="module")
+def viewer(site: Site) -> Iterator[Viewer]:
+    with ohif.served(site.orthanc.http_port) as origin, browser(origin) as opened:
+        yield opened
+
+
+@pytest.fixture(scope="module")
+def read(site: Site) -> Read:
+    source = abnormal()
+    site.orthanc.upload(source)
+    return Read(source=source, results=wait_for_results(site.orthanc, source.StudyInstanceUID, segs=1, overlays=1))
+
+
+def lesion_and_clean(seg: Dataset) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Points (n, 2; column, row) well inside and well outside of what a SEG marks."""
+    marked = mask(seg)
+    inside = ndimage.binary_erosion(marked, iterations=EDGE)
+    outside = ~ndimage.binary_dilation(marked, iterations=EDGE)
+    return _grid(inside), _grid(outside)
+
+
+def _grid(region: NDArray[np.bool_]) -> NDArray[np.int64]:
+    rows, columns = np.mgrid[GRID // 2 : region.shape[0] : GRID, GRID // 2 : region.shape[1] : GRID]
+    points = np.stack([columns.ravel(), rows.ravel()], axis=1)
+    return points[region[points[:, 1], points[:, 0]]]
+
+
+def tint(sight: Sight) -> NDArray[np.float64]:
+    """(n,) how much more red than blue: 0 is grey, the recommended orange lies far above."""
+    return sight.colours[:, 0] - sight.colours[:, 2]
+
+
+def shows_the_film(sight: Sight, source: Dataset) -> bool:
+    """Whether the greys on the screen are those of the film at these very points, in its own window."""
+    film = ndimage.uniform_filter(source.pixel_array.astype(float), 5)
+    values = film[sight.points[:, 1], sight.points[:, 0]]
+    lowest = float(source.WindowCenter) - float(source.WindowWidth) / 2
+    expected = np.clip((values - lowest) / float(source.WindowWidth), 0, 1) * 255
+    away = np.abs(sight.colours.mean(axis=1) - expected)
+    return bool(np.mean(away < 8) > 0.97)
+
+
+def test_the_seg_opens_on_the_x_ray_with_no_click_and_lies_on_the_lesion(viewer: Viewer, read: Read) -> None:
+    uid = str(read.source.SOPInstanceUID)
+    lesion, clean = lesion_and_clean(read.results.segs[0])
+    viewer.open(read.study, hangingProtocolId="@ohif/seg")
+    viewer.wait_for_image(uid)
+
+    def tinted() -> tuple[Sight, Sight] | None:
+        screen = viewer.look("ohif-seg")
+        on, off = (viewer.sight(screen, uid, points) for points in (lesion, clean))
+        return (on, off) if shows_the_film(off, read.source) and np.median(tint(on)) > 20 else None
+
+    on, off = wait_for("the film with a tint on its lesions", tinted, seconds=PATIENCE, every=1)
+    assert len(on.points) > 100
+    assert len(off.points) > 1000
+    assert np.mean(tint(on) > 20) > 0.99
+    assert np.mean(np.abs(np.ptp(off.colours, axis=1)) < 6) > 0.99
+    assert viewer.toasts() == []
+    assert viewer.errors == []
