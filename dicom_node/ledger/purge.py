@@ -3,7 +3,7 @@
 from sqlalchemy import ColumnElement, Connection, and_, exists, func, literal_column, not_, select
 
 from dicom_node.domain import DeliveryState, InstanceState, JobState, ResultState, StudyState
-from dicom_node.ledger import identity, instances, results, studies
+from dicom_node.ledger import headers, identity, instances, results, studies
 from dicom_node.ledger.schema import delivery, in_state, instance, job, result, study
 
 _UNDER_WAY = (DeliveryState.HELD, DeliveryState.PENDING, DeliveryState.SENDING, DeliveryState.FAILED)
@@ -20,7 +20,7 @@ def due(tx: Connection, *, ended_before: float, limit: int) -> list[int]:
 
 
 def purge(tx: Connection, study_id: int, *, ended_before: float, now: float) -> list[str] | None:
-    """Purge a study's instances and results and forget whose it was; the spool keys of what may be removed.
+    """Purge a study's instances, headers and results and forget whose it was; the spool keys of what may be removed.
 
     The caller removes those objects once this is committed: after a crash in between they are orphans, and swept.
     None, with nothing changed, where the study is no longer `due`.
@@ -32,6 +32,7 @@ def purge(tx: Connection, study_id: int, *, ended_before: float, now: float) -> 
     made = select(result.c.id).where(result.c.study_id == study_id, in_state(result.c.state, ResultState.KEPT))
     keys = [instances.purge(tx, key, now=now) for key in tx.execute(here).scalars().all()]
     keys += [results.purge(tx, key, now=now) for key in tx.execute(made).scalars().all()]
+    keys += headers.purge(tx, study_id)
     identity.forget(tx, study_id)
     return [key for key in keys if key is not None]
 

@@ -23,7 +23,7 @@ from dicom_node.ledger.columns import in_state as in_state
 from dicom_node.ledger.columns import metadata as metadata
 
 #: the migration that this code was written for
-REVISION = "0002"
+REVISION = "0003"
 
 study = Table(
     "study",
@@ -142,6 +142,17 @@ finding = Table(
     # zlib of numpy.packbits over the rows, one after the other
     Column("mask", LargeBinary, nullable=False),
     UniqueConstraint("job_id", "ordinal"),
+)
+
+# what a report needs of an image besides its findings
+header = Table(
+    "header",
+    metadata,
+    identifier(),
+    refers_to("job_id", "job.id", unique=True),
+    text("spool_key"),
+    # of the data set that the image's results were made from: of a version whose predecessor's stand, the predecessor's
+    text("input_digest"),
 )
 
 report = Table(
