@@ -28,6 +28,26 @@ def around(a: Box, b: Box) -> Box:
     return (min(a[0], b[0]), min(a[1], b[1]), max(a[2], b[2]), max(a[3], b[3]))
 
 
+def within(box: Box, columns: float, rows: float) -> Box:
+    """A box of pixels as fractions of a picture of `columns` by `rows`.
+
+    What ends less than a pixel outside was rounded and is cut off there. Raises ValueError where it is outside.
+    """
+    x0, y0, x1, y1 = box
+    if not (x0 < x1 and y0 < y1):
+        raise ValueError(f"the box {_said(box)} has no area")
+    if x0 <= -1 or y0 <= -1 or x1 >= columns + 1 or y1 >= rows + 1:
+        raise ValueError(f"the box {_said(box)} is not inside the picture of {columns:g} x {rows:g} pixels")
+    inside = (max(x0, 0.0) / columns, max(y0, 0.0) / rows, min(x1 / columns, 1.0), min(y1 / rows, 1.0))
+    if not (inside[0] < inside[2] and inside[1] < inside[3]):
+        raise ValueError(f"the box {_said(box)} is not inside the picture of {columns:g} x {rows:g} pixels")
+    return inside
+
+
+def _said(box: Box) -> str:
+    return ", ".join(f"{side:g}" for side in box)
+
+
 def grouped(boxes: Sequence[Box], overlap: float = SAME_FINDING) -> list[tuple[Box, list[int]]]:
     """Boxes that overlap more than `overlap` as the one box around them, until none do.
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
-from training.boxes import Box, Polygon, area, grouped
+from training.boxes import Box, Polygon, area, grouped, iou
 
 #: regions below this share of the film are too small to be scored, and never trained as background
 MIN_AREA = 0.001
@@ -15,6 +15,10 @@ OPACITIES = frozenset({"Lung Opacity", "Consolidation", "Pneumonia", "Infiltrate
 #: readers of whom it is known that they do not look for everything, and the kinds that they look for everywhere
 #: on a film. `nih-bbox` drew what a report had named, which says nothing of the rest; `nlp` is a report, mined.
 LOOKS_ONLY_FOR: dict[str, frozenset[str]] = {"rsna": OPACITIES, "nih-bbox": frozenset(), "nlp": frozenset()}
+
+
+class DataError(ValueError):
+    """Data that cannot be used as they are; the message names the file and the row, and what to do."""
 
 
 class Status(StrEnum):
@@ -58,6 +62,10 @@ class Finding:
     agreement: float
 
 
+#: stands for: make them of the regions. An empty tuple does not: readers may have drawn and nothing be left of it
+_MERGED: tuple[Finding, ...] = (Finding(box=(0.0, 0.0, 0.0, 0.0), labels=frozenset(), agreement=0.0),)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Example:
     """One film and what its readers said."""
@@ -83,10 +91,10 @@ class Example:
     #: kinds that somebody looked for on all of the film; None: everything
     looked_for: frozenset[str] | None = None
     #: large enough to be scored; made of `regions` (see `merged`) where nothing else is given
-    findings: tuple[Finding, ...] = ()
+    findings: tuple[Finding, ...] = _MERGED
 
     def __post_init__(self) -> None:
-        if not self.findings and self.regions:
+        if self.findings is _MERGED:
             object.__setattr__(self, "findings", merged(self.regions, self.readers))
 
     @property
@@ -96,8 +104,12 @@ class Example:
 
     @property
     def too_small(self) -> list[Box]:
-        """Regions that are neither trained as findings nor as background."""
-        return [region.box for region in self.regions if area(region.box) < MIN_AREA]
+        """Regions that are neither trained as findings nor as background: tiny ones, and those no finding touches."""
+        return [
+            region.box
+            for region in self.regions
+            if area(region.box) < MIN_AREA or not any(iou(region.box, finding.box) > 0 for finding in self.findings)
+        ]
 
     @property
     def fully_read(self) -> bool:
