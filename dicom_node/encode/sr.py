@@ -78,9 +78,9 @@ def _document(
     result.ContentQualification = "RESEARCH"
     _say_how_far(result, ours, others)
     _say_when_and_by_whom(result, ours, list(models.values()), header=header, context=context)
-    result.CurrentRequestedProcedureEvidenceSequence = _evidence(_places(ours))
+    result.CurrentRequestedProcedureEvidenceSequence = evidence(_places(ours))
     if context.predecessors:
-        result.PredecessorDocumentsSequence = _evidence(context.predecessors)
+        result.PredecessorDocumentsSequence = evidence(context.predecessors)
     return result
 
 
@@ -153,7 +153,7 @@ def _places(images: Sequence[ReportedImage]) -> Iterable[Place]:
             )
 
 
-def _evidence(places: Iterable[Place]) -> list[Dataset]:
+def evidence(places: Iterable[Place]) -> list[Dataset]:
     """Hierarchical SOP Instance References (PS3.3 C.17.2.1): by study, by series, each instance once."""
     studies: dict[str, dict[str, dict[str, str]]] = {}
     for place in places:
