@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.training.test_targets import example
+from tests.training.examples import example
 from training.datalist import Example, Region, Status, read_nih
 from training.protocol import (
     TARGETS,
