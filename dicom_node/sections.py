@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator, model_validator
 
+from dicom_node.addresses import may_carry_secrets, require_service_url
 from dicom_node.domain import Clean, Mode, Profile
 
 #: PS3.5 6.2, VR AE: at most 16 characters of the default repertoire, no backslash, no control characters
@@ -195,14 +196,21 @@ class ResultsSection(Section):
         return description
 
 
+class Transport(StrEnum):
+    """How results reach a destination."""
+
+    C_STORE = "c-store"
+    STOW_RS = "stow-rs"
+
+
 class PeerSection(Section):
     """One AE that sends to the node, receives from it, or both."""
 
     #: how the configuration, `status` and the logs call it
     name: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{1,32}$")]
-    #: the AE title that it calls from and is called by
-    ae_title: AETitle
-    #: where it listens: needed of a destination
+    #: the AE title that it calls from and is called by; may be left out where it is reached by DICOMweb alone
+    ae_title: AETitle = ""
+    #: where it listens: needed of a destination that takes C-STORE
     host: str = ""
     #: the port at which it listens
     port: Port = 104
@@ -220,6 +228,29 @@ class PeerSection(Section):
     mode: Mode | None = None
     #: which objects it gets, and in which form: see docs/results.md
     profile: Profile = Profile.STRICT
+    #: how results reach it: C-STORE at host and port, or STOW-RS at dicomweb_url
+    transport: Transport = Transport.C_STORE
+    #: send pictures in a lossless compressed transfer syntax where it takes one; the pixel values are the same
+    compress: bool = True
+    #: its DICOMweb service, such as https://pacs.example.org/dicom-web; also where `doctor --handshake` reads back
+    dicomweb_url: str = ""
+    #: how the node identifies itself there; a client certificate may come on top
+    dicomweb_authentication: Literal["none", "basic", "bearer"] = "none"
+    #: the user of basic authentication
+    dicomweb_user: str = ""
+    #: where the password or the bearer token is read, at each connection: env:NAME or file:PATH
+    dicomweb_secret: str = Field(default="", repr=False)
+    #: PEM file with the node's client certificate, and its key where dicomweb_key names none
+    dicomweb_certificate: Path | None = None
+    #: PEM file with the key of the client certificate
+    dicomweb_key: Path | None = None
+    #: PEM file with the CAs that its certificate must come from; none: the public ones. It is always verified
+    dicomweb_ca: Path | None = None
+
+    @field_validator("dicomweb_url")
+    @classmethod
+    def _must_be_a_url(cls, url: str) -> str:
+        return require_service_url(url) if url else url
 
     @field_validator("allow_from")
     @classmethod
@@ -230,14 +261,33 @@ class PeerSection(Section):
 
     @model_validator(mode="after")
     def _must_be_reachable(self) -> "PeerSection":
-        if self.mode is not None and not self.host:
+        if self.transport is Transport.STOW_RS and not self.dicomweb_url:
+            raise ValueError(f"peer {self.name!r} is sent to by STOW-RS but has no dicomweb_url")
+        if self.mode is not None and self.transport is Transport.C_STORE and not self.host:
             raise ValueError(f"peer {self.name!r} is a destination (it has a mode) but has no host")
+        if (self.sends or self.host) and not self.ae_title:
+            raise ValueError(f"peer {self.name!r} has no ae_title: it is needed of whoever sends or has a host")
         if self.sends and not self.results_to:
             raise ValueError(f"peer {self.name!r} sends, but results_to names no destination")
         if not self.sends and (self.threshold, self.most_findings) != (None, None):
             raise ValueError(f"peer {self.name!r} has a threshold or most_findings of its own, but does not send")
         if self.sends and not self.allow_from and not self.host:
             raise ValueError(f"peer {self.name!r} sends: give allow_from (or host), the addresses it calls from")
+        return self
+
+    @model_validator(mode="after")
+    def _must_be_authenticated(self) -> "PeerSection":
+        how = self.dicomweb_authentication
+        if how != "none" and not self.dicomweb_secret.startswith(("env:", "file:")):
+            raise ValueError(f"peer {self.name!r}: {how} authentication needs dicomweb_secret, env:NAME or file:PATH")
+        if how == "basic" and not self.dicomweb_user:
+            raise ValueError(f"peer {self.name!r}: basic authentication needs dicomweb_user")
+        if how != "none" and not may_carry_secrets(self.dicomweb_url):
+            raise ValueError(
+                f"peer {self.name!r}: dicomweb_url must be https://, or everyone on the way reads the secret"
+            )
+        if self.dicomweb_key is not None and self.dicomweb_certificate is None:
+            raise ValueError(f"peer {self.name!r}: dicomweb_key without dicomweb_certificate")
         return self
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
 
-from dicom_node.ledger.rows import StoredResult
+from dicom_node.domain import Kind, Profile
 
 
 class Verdict(StrEnum):
@@ -29,10 +29,33 @@ class Outcome:
     detail: str = ""
 
 
+class Sendable(Protocol):
+    """What a destination needs to know of an object; a StoredResult is one."""
+
+    @property
+    def kind(self) -> Kind | None:
+        """None: it is no result of ours."""
+
+    @property
+    def profile(self) -> Profile: ...
+
+    @property
+    def sop_class_uid(self) -> str: ...
+
+    @property
+    def sop_instance_uid(self) -> str: ...
+
+    @property
+    def transfer_syntax_uid(self) -> str: ...
+
+    @property
+    def spool_key(self) -> str: ...
+
+
 class Destination(Protocol):
     """One place that results go to."""
 
-    def send(self, results: Sequence[StoredResult]) -> Generator[Outcome, None, None]:
+    def send(self, results: Sequence[Sendable]) -> Generator[Outcome, None, None]:
         """Send `results` over one connection; one Outcome each, in their order, as soon as it is known.
 
         Raises nothing that the destination or the way to it may cause: that is an Outcome. Closing the iterator

@@ -8,9 +8,8 @@ import structlog
 
 from dicom_node.alive import say_alive
 from dicom_node.config import Role, Settings
-from dicom_node.deliver.dicom import DicomDestination
+from dicom_node.deliver.kinds import destination_of
 from dicom_node.deliver.outbox import LEASE, Outbox
-from dicom_node.dimse.association import Timeouts
 from dicom_node.domain import Mode
 from dicom_node.errors import Retryable
 from dicom_node.ledger import Channel, Ledger, leases, overview
@@ -60,11 +59,10 @@ def run(settings: Settings, stop: threading.Event) -> None:
 
 def _outboxes(settings: Settings, ledger: Ledger) -> list[Outbox]:
     spool = Spool(settings.node.folder / "spool")
-    timeouts = Timeouts(connect=settings.deliver.connect_timeout, response=settings.deliver.response_timeout)
     return [
         Outbox(
             peer.name,
-            DicomDestination(peer, calling=settings.node.ae_title, timeouts=timeouts, spool=spool),
+            destination_of(peer, calling=settings.node.ae_title, section=settings.deliver, spool=spool),
             ledger=ledger,
             section=settings.deliver,
             owner=leases.owner(),

@@ -8,7 +8,8 @@ from pydicom import dcmread
 from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian, SecondaryCaptureImageStorage
 
 from dicom_node.deliver.destination import Outcome, Verdict
-from dicom_node.deliver.dicom import DicomDestination, judge
+from dicom_node.deliver.dicom import DicomDestination
+from dicom_node.deliver.statuses import judge
 from dicom_node.dimse.association import Timeouts
 from dicom_node.domain import Kind
 from dicom_node.ledger.rows import StoredResult
