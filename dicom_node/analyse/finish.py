@@ -5,7 +5,7 @@ discarded; what it left in the spool no row names, and it is swept.
 """
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from hashlib import sha256
 
@@ -15,8 +15,10 @@ from dicom_node.analyse.decoded import Decoded
 from dicom_node.analyse.examination import Examination, Status
 from dicom_node.analyse.results import Encoding
 from dicom_node.domain import EncodedResult, Finding, JobState, Profile, Reason
+from dicom_node.encode import kept
 from dicom_node.errors import LostRace, Unreadable
-from dicom_node.ledger import Ledger, findings, instances, jobs, versions
+from dicom_node.ledger import Ledger, Tx, findings, headers, instances, jobs, versions
+from dicom_node.ledger.headers import KeptHeader
 from dicom_node.ledger.identity import Identity
 from dicom_node.ledger.jobs import ClaimedJob
 from dicom_node.ledger.rows import ResultRow, StoredResult
@@ -84,10 +86,12 @@ class Finisher:
 
     def _unread(self, held: Held, examination: Examination, reason: Reason, detail: str) -> None:
         to = JobState.DECLINED if examination.status is Status.DECLINED else JobState.UNREADABLE
+        header = self._keep_header(held, examination)
         with self._ledger.transaction() as tx:
             if examination.picture_digest is not None:
                 instances.set_picture(tx, held.claim.instance.instance_id, examination.picture_digest)
             jobs.finish_unread(tx, held.claim, to, reason=reason, detail=detail, now=self._clock())
+            _name_header(tx, held, header)
         log.info(to.value, job=held.claim.job_id, study=held.claim.study_id, reason=reason.value, detail=detail)
 
     def _done(self, held: Held, examination: Examination) -> None:
@@ -98,6 +102,7 @@ class Finisher:
         except Unreadable as error:
             self._unread(held, examination, error.reason, error.detail)
             return
+        header = self._keep_header(held, examination)
         with self._ledger.transaction() as tx:
             instances.set_picture(tx, held.claim.instance.instance_id, examination.picture_digest)
             jobs.finish_done(
@@ -108,6 +113,7 @@ class Finisher:
                 findings=examination.findings,
                 results=stored,
             )
+            _name_header(tx, held, header)
         log.info(
             "analysed",
             job=held.claim.job_id,
@@ -149,6 +155,7 @@ class Finisher:
                 issuer_of_patient_id=examination.decoded.issuer_of_patient_id,
                 accession_number=examination.decoded.accession_number,
             )
+        header = self._keep_header(held, examination)
         with self._ledger.transaction() as tx:
             versions.adopt(
                 tx,
@@ -159,6 +166,12 @@ class Finisher:
                 encoded=encoded,
                 identity=identity,
             )
+            if encoded is None and header is not None and before.job is not None:
+                # its results are still those of the version before it
+                earlier_header = headers.of_job(tx, before.job.job_id)
+                digest = before.instance.digest if earlier_header is None else earlier_header.input_digest
+                header = replace(header, input_digest=digest)
+            _name_header(tx, held, header)
         log.info("same picture", job=held.claim.job_id, study=held.claim.study_id, re_encoded=encoded is not None)
 
     def _store(self, held: Held, examination: Examination, found: Iterable[Finding]) -> list[StoredResult]:
@@ -176,6 +189,13 @@ class Finisher:
         predecessors = _by_form(held.before.results if held.before is not None else ())
         return [self._keep(result, predecessors) for result in encoded]
 
+    def _keep_header(self, held: Held, examination: Examination) -> KeptHeader | None:
+        """Make the header durable, for the report of the study. Raises OutOfRoom, StorageFault."""
+        if examination.header is None:
+            return None
+        key = self._spool.put(kept.pack(examination.header))
+        return KeptHeader(spool_key=key, input_digest=held.claim.instance.digest)
+
     def _keep(self, result: EncodedResult, predecessors: dict[tuple[str, str], str]) -> StoredResult:
         return StoredResult(
             kind=result.kind,
@@ -189,6 +209,11 @@ class Finisher:
             digest=sha256(result.data).hexdigest(),
             predecessor=predecessors.get((result.kind, result.profile)),
         )
+
+
+def _name_header(tx: Tx, held: Held, header: KeptHeader | None) -> None:
+    if header is not None:
+        headers.store(tx, held.claim.job_id, header)
 
 
 def _by_form(rows: Iterable[ResultRow]) -> dict[tuple[str, str], str]:
