@@ -180,6 +180,10 @@ class ResultsSection(Section):
     seg_series_number: Annotated[int, Field(ge=1, le=2147483647)] = 9901
     #: SeriesNumber of overlay pictures
     sc_series_number: Annotated[int, Field(ge=1, le=2147483647)] = 9902
+    #: SeriesDescription of study reports; begins with AI RESEARCH
+    sr_description: str = "AI RESEARCH chexnode report"
+    #: SeriesNumber of study reports
+    sr_series_number: Annotated[int, Field(ge=1, le=2147483647)] = 9903
     #: SeriesDescription of presentation states; begins with AI RESEARCH
     gsps_description: str = "AI RESEARCH chexnode presentation"
     #: SeriesNumber of presentation states
@@ -188,7 +192,7 @@ class ResultsSection(Section):
     #: `everywhere`, the SC beside the SR too; `nothing`
     clean: Clean = Clean.ONCE
 
-    @field_validator("seg_description", "sc_description", "gsps_description")
+    @field_validator("seg_description", "sc_description", "sr_description", "gsps_description")
     @classmethod
     def _must_say_research(cls, description: str) -> str:
         if not description.startswith("AI RESEARCH") or len(description) > 64:

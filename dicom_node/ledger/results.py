@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from sqlalchemy import Connection, exists, select, true, update
 
-from dicom_node.domain import DeliveryState, ResultState
+from dicom_node.domain import DeliveryState, Kind, ResultState
 from dicom_node.ledger import deliveries
 from dicom_node.ledger.move import move
 from dicom_node.ledger.rows import ResultRow, StoredResult, insert_new, result_row
@@ -12,11 +12,12 @@ from dicom_node.ledger.schema import delivery, in_state, instance, job, result
 
 
 def of_study(tx: Connection, study_id: int) -> list[ResultRow]:
-    """The study's current result set: nothing superseded, nothing purged."""
+    """The study's current result set: nothing superseded or recalled, nothing purged, no rejection note."""
     rows = tx.execute(
         select(result)
         .where(
             result.c.study_id == study_id,
+            result.c.kind != Kind.KOS.value,
             result.c.is_current == true(),
             in_state(result.c.state, ResultState.KEPT),
         )
@@ -44,9 +45,16 @@ def is_ours(tx: Connection, sop_instance_uid: str) -> bool:
 
 
 def store(
-    tx: Connection, results: Sequence[StoredResult], *, job_id: int, study_id: int, now: float, current: bool = True
+    tx: Connection,
+    results: Sequence[StoredResult],
+    *,
+    job_id: int | None = None,
+    report_id: int | None = None,
+    study_id: int,
+    now: float,
+    current: bool = True,
 ) -> None:
-    """Insert the results of a job that is being finished.
+    """Insert the results of a job that is being finished, or of a report.
 
     A UID that stands in the ledger already keeps the bytes that were committed first (law 5); the new object
     in the spool is then nobody's and is swept.
@@ -59,6 +67,7 @@ def store(
                 "sop_instance_uid": stored.sop_instance_uid,
                 "study_id": study_id,
                 "job_id": job_id,
+                "report_id": report_id,
                 "kind": stored.kind.value,
                 "profile": stored.profile.value,
                 "encoder_version": stored.encoder_version,
@@ -79,7 +88,13 @@ def store(
 def retire(tx: Connection, sop_instance_uid: str, *, now: float) -> list[ResultRow]:
     """An image's results are superseded: they leave the current set, and what has not been sent stays here."""
     retired = of_sop_instance(tx, sop_instance_uid)
-    for row in retired:
+    supersede(tx, retired, now=now)
+    return retired
+
+
+def supersede(tx: Connection, rows: Sequence[ResultRow], *, now: float) -> None:
+    """These results leave the current set, and what of them has not been sent stays here."""
+    for row in rows:
         tx.execute(update(result).where(result.c.id == row.result_id).values(is_current=False))
         waiting = tx.execute(
             select(delivery.c.id).where(
@@ -88,7 +103,6 @@ def retire(tx: Connection, sop_instance_uid: str, *, now: float) -> list[ResultR
             )
         )
         deliveries.abandon(tx, ids=list(waiting.scalars()), now=now, reason="superseded")
-    return retired
 
 
 def purge(tx: Connection, result_id: int, *, now: float) -> str | None:

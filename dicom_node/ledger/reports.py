@@ -1,0 +1,87 @@
+"""A study's report: what it is made of, and the objects that were written of each revision."""
+
+from dataclasses import dataclass
+
+from sqlalchemy import Connection, select, true
+
+from dicom_node.domain import JOB_ENDED, JobState
+from dicom_node.ledger import encodings, headers, instances, results
+from dicom_node.ledger.encodings import EncodingRow
+from dicom_node.ledger.headers import KeptHeader
+from dicom_node.ledger.rows import InstanceRow, JobRow, ResultRow, StoredResult, job_row, result_row
+from dicom_node.ledger.schema import job, model, report, result
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """What one model said of one current image of a study; equal as long as nothing changed."""
+
+    instance: InstanceRow
+    #: the latest one that ended, where possible with a word on the image; None: none did
+    job: JobRow | None
+    #: of that job; None: none is kept
+    header: KeptHeader | None
+    #: by which its findings were drawn; None: it was not analysed, or by a release that noted nothing
+    encoding: EncodingRow | None
+    #: a job of this model for this image has not ended
+    under_way: bool
+
+
+def outcomes(tx: Connection, study_id: int) -> list[Outcome]:
+    """Of each current image, in the order of their arrival, and of each model that looked or is to look at it."""
+    found = []
+    for row in instances.of_study(tx, study_id):
+        by_model: dict[str, list[JobRow]] = {}
+        jobs = tx.execute(
+            select(job, model.c.name)
+            .join(model, model.c.digest == job.c.model)
+            .where(job.c.instance_id == row.instance_id)
+            .order_by(job.c.id)
+        )
+        for made in jobs.mappings():
+            by_model.setdefault(made["name"], []).append(job_row(made))
+        found += [_outcome(tx, row, by_model[name]) for name in sorted(by_model)]
+        if not by_model:
+            found.append(Outcome(instance=row, job=None, header=None, encoding=None, under_way=True))
+    return found
+
+
+def current(tx: Connection, study_id: int) -> list[ResultRow]:
+    """The objects of the study's latest report that were not superseded, purged ones too: an archive may have them."""
+    rows = tx.execute(
+        select(result)
+        .where(result.c.study_id == study_id, result.c.report_id.is_not(None), result.c.is_current == true())
+        .order_by(result.c.id)
+    )
+    return [result_row(row) for row in rows.mappings()]
+
+
+def store(tx: Connection, written: list[StoredResult], *, study_id: int, revision: int, now: float) -> list[ResultRow]:
+    """Insert the objects of the report that is being concluded, in whose place all earlier ones leave the current set.
+
+    Call it after studies.conclude, in its transaction; what was inserted is returned.
+    """
+    report_id = tx.execute(
+        select(report.c.id).where(report.c.study_id == study_id, report.c.revision == revision)
+    ).scalar_one()
+    results.supersede(tx, current(tx, study_id), now=now)
+    results.store(tx, written, report_id=report_id, study_id=study_id, now=now)
+    rows = tx.execute(select(result).where(result.c.report_id == report_id).order_by(result.c.id))
+    return [result_row(row) for row in rows.mappings()]
+
+
+def _outcome(tx: Connection, row: InstanceRow, jobs: list[JobRow]) -> Outcome:
+    ended = [one for one in jobs if one.state in JOB_ENDED]
+    # what failed said nothing: the word before it stands
+    told = [one for one in ended if one.state is not JobState.FAILED] or ended
+    last = told[-1] if told else None
+    analysed = last is not None and last.state is JobState.DONE
+    return Outcome(
+        instance=row,
+        job=last,
+        header=None if last is None else headers.of_job(tx, last.job_id),
+        encoding=encodings.find(tx, model_digest=last.model, digest=last.parameters)
+        if last is not None and analysed
+        else None,
+        under_way=len(ended) < len(jobs),
+    )
