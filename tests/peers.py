@@ -17,7 +17,9 @@ from pynetdicom.sop_class import Verification
 LOOPBACK = "127.0.0.1"
 
 _PACKAGES = {
-    **dict.fromkeys(("storescu", "dcmsend", "echoscu", "storescp", "dcmdump"), "dcmtk"),
+    **dict.fromkeys(
+        ("storescu", "dcmsend", "echoscu", "storescp", "dcmdump", "dcmqrscp", "dcmdrle", "dcmdjpls"), "dcmtk"
+    ),
     "strace": "strace",
     "openssl": "openssl",
     "Orthanc": "orthanc",

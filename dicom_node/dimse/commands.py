@@ -1,11 +1,13 @@
-"""Command sets of C-STORE and C-ECHO, read and written by hand: Implicit VR Little Endian, always (PS3.7 6.3.1)."""
+"""Command sets of C-STORE, C-FIND and C-ECHO, read and written by hand: Implicit VR Little Endian (PS3.7 6.3.1)."""
 
 import struct
 from dataclasses import dataclass
 
-#: Command Field (0000,0100) of a C-STORE request and its response (PS3.7 E.1)
+#: Command Field (0000,0100) of a request and its response (PS3.7 E.1)
 C_STORE_RQ = 0x0001
 C_STORE_RSP = 0x8001
+C_FIND_RQ = 0x0020
+C_FIND_RSP = 0x8020
 C_ECHO_RQ = 0x0030
 C_ECHO_RSP = 0x8030
 #: Command Data Set Type (0000,0800): no data set follows
@@ -92,6 +94,17 @@ def store_request(*, message_id: int, sop_class_uid: str, sop_instance_uid: str)
         + _number(0x0700, 0)
         + _number(0x0800, 0)
         + _text(0x1000, sop_instance_uid.encode("ascii", "replace"), b"\0")
+    )
+
+
+def find_request(*, message_id: int, sop_class_uid: str) -> bytes:
+    """The command set of a C-FIND-RQ, of medium priority (PS3.7 9.3.2.1); its identifier follows."""
+    return _whole(
+        _text(0x0002, sop_class_uid.encode("ascii"), b"\0")
+        + _number(0x0100, C_FIND_RQ)
+        + _number(0x0110, message_id)
+        + _number(0x0700, 0)
+        + _number(0x0800, 0)
     )
 
 

@@ -22,7 +22,7 @@ from pydicom.uid import (
 )
 from pynetdicom import AllStoragePresentationContexts, build_context
 from pynetdicom.presentation import PresentationContext
-from pynetdicom.sop_class import Verification
+from pynetdicom.sop_class import StudyRootQueryRetrieveInformationModelFind, Verification
 
 #: what the node takes, the cheapest to decode first: an acceptor's first match wins. Never Deflated: a
 #: megabyte of it inflates to a gigabyte, and no modality needs it
@@ -62,6 +62,12 @@ def accepted_contexts() -> list[PresentationContext]:
 def verification_contexts() -> list[PresentationContext]:
     """What a C-ECHO needs."""
     return [build_context(Verification)]
+
+
+def query_contexts() -> list[PresentationContext]:
+    """What asking an archive for what it holds needs: C-FIND in the Study Root model (PS3.4 C.6.2)."""
+    syntaxes = [ExplicitVRLittleEndian, ImplicitVRLittleEndian]
+    return [build_context(StudyRootQueryRetrieveInformationModelFind, syntaxes)]
 
 
 def proposed_contexts(objects: Iterable[tuple[str, str]]) -> list[PresentationContext]:

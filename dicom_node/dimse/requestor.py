@@ -1,9 +1,10 @@
-"""An open association as its requestor: C-ECHO and C-STORE in the calling thread, each step with a deadline.
+"""An open association as its requestor: C-ECHO, C-STORE and C-FIND in the calling thread, each step with a deadline.
 
 The data set of a PS3.10 file goes out as it stands, never decoded, never re-encoded.
 """
 
 import contextlib
+import struct
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -13,6 +14,8 @@ from typing import Any, BinaryIO
 
 from pydicom.dataset import Dataset
 from pydicom.filewriter import dcmwrite
+from pydicom.uid import UID
+from pynetdicom.dsutils import decode, encode
 from pynetdicom.presentation import PresentationContext
 from pynetdicom.sop_class import Verification
 
@@ -21,6 +24,7 @@ from dicom_node.dimse.commands import CommandError
 from dicom_node.dimse.contexts import accepts
 from dicom_node.dimse.part10 import LONGEST_META, read_file_meta
 from dicom_node.dimse.pdv import PDV, PDVReader
+from dicom_node.dimse.status import is_pending
 from dicom_node.dimse.wire import PDUType, Wire, WireError
 from dicom_node.errors import PeerUnavailable, Refused
 
@@ -28,6 +32,10 @@ from dicom_node.errors import PeerUnavailable, Refused
 OUR_PDU = 16384
 #: largest PDU that we send, whatever the peer offers; and where it sets no limit (0)
 _LARGEST_PDU = 256 << 10
+#: bytes of a command set or of a match that comes back
+_LONGEST_ANSWER = 64 << 10
+#: matches of one query: nobody here asks for more than a study
+MOST_MATCHES = 10_000
 #: bytes read and sent at a time: each must leave within the response deadline
 _STEP = 1 << 20
 
@@ -124,6 +132,35 @@ class OpenAssociation:
                 if left == 0:
                     return self._answer(commands.C_STORE_RSP, message_id)
 
+    def find(self, sop_class_uid: str, identifier: Dataset, *, most: int = MOST_MATCHES) -> list[Dataset]:
+        """C-FIND (PS3.4 C.4.1): every match of `identifier`, in the order in which they came.
+
+        Raises Refused where the peer does not accept the class or answers with a failure, PeerUnavailable where it
+        left, stalled, or does not come to an end.
+        """
+        context = self._context(sop_class_uid, None)
+        if context is None:
+            raise Refused(f"{self._peer} does not accept SOP class {sop_class_uid}: it cannot be asked what it holds")
+        syntax = context.transfer_syntax[0]
+        with self._broken("C-FIND"):
+            message_id = self._next_message_id()
+            command = commands.find_request(message_id=message_id, sop_class_uid=sop_class_uid)
+            encoded = memoryview(_identifier(identifier, syntax))
+            data = commands.data_fragments(context.context_id, encoded, largest=self._largest_pdu, ends=True)
+            self._wire.send(commands.as_p_data(context.context_id, command) + data)
+            found: list[Dataset] = []
+            while True:
+                elements, match = self._response(commands.C_FIND_RSP, message_id)
+                status = commands.number(elements, 0x0900)
+                if not is_pending(status):
+                    break
+                found.append(_decoded(match, syntax))
+                if len(found) > most:
+                    raise CommandError(f"more than {most} matches")
+        if status != 0:
+            raise Refused(f"{self._peer} answered C-FIND with status {status:04X}")
+        return found
+
     def release(self) -> None:
         """End the association in good order, if that does not take too long; whoever opened it then hangs up."""
         if not self._alive:
@@ -152,25 +189,38 @@ class OpenAssociation:
 
     def _answer(self, command_field: int, message_id: int) -> Answer:
         """The response to `message_id`, whole. Raises WireError, CommandError."""
+        elements, _ = self._response(command_field, message_id)
+        comment = elements.get(0x0902, b"").decode("ascii", "replace").strip("\0 ")
+        return Answer(status=commands.number(elements, 0x0900), comment=comment)
+
+    def _response(self, command_field: int, message_id: int) -> tuple[dict[int, bytes], bytes]:
+        """The next response to `message_id`: its command set and its data set, empty where it has none.
+
+        Raises WireError, CommandError.
+        """
         deadline = time.monotonic() + self._timeouts.response
         fragment = self._pdvs.wait(self._timeouts.response, lambda: None)
-        collected = bytearray()
-        while True:
-            if not isinstance(fragment, PDV):
-                how = "aborted" if fragment is PDUType.A_ABORT else f"sent {fragment.name}"
-                raise WireError(f"it {how} instead of answering")
-            collected += fragment.data
-            if not fragment.is_command or len(collected) > OUR_PDU:
-                raise CommandError("its answer is no command set")
-            if fragment.is_last:
-                break
-            fragment = self._pdvs.next(deadline)
-        elements = commands.read_command(bytes(collected))
+        if not isinstance(fragment, PDV):
+            how = "aborted" if fragment is PDUType.A_ABORT else f"sent {fragment.name}"
+            raise WireError(f"it {how} instead of answering")
+        elements = commands.read_command(self._whole(fragment, deadline, is_command=True))
         found = (commands.number(elements, 0x0100), commands.number(elements, 0x0120))
         if found != (command_field, message_id):
             raise CommandError(f"its answer is to another message ({found[0]:04X}, {found[1]})")
-        comment = elements.get(0x0902, b"").decode("ascii", "replace").strip("\0 ")
-        return Answer(status=commands.number(elements, 0x0900), comment=comment)
+        if 0x0800 not in elements or commands.number(elements, 0x0800) == commands.NO_DATA_SET:
+            return elements, b""
+        return elements, self._whole(self._pdvs.next(deadline), deadline, is_command=False)
+
+    def _whole(self, fragment: PDV, deadline: float, *, is_command: bool) -> bytes:
+        """The command set or data set that begins with `fragment`."""
+        collected = bytearray()
+        while True:
+            collected += fragment.data
+            if fragment.is_command is not is_command or len(collected) > _LONGEST_ANSWER:
+                raise CommandError(f"its answer is no {'command set' if is_command else 'data set'}, or too long")
+            if fragment.is_last:
+                return bytes(collected)
+            fragment = self._pdvs.next(deadline)
 
     @contextlib.contextmanager
     def _broken(self, doing: str) -> Iterator[None]:
@@ -191,3 +241,18 @@ def _encoded(dataset: Dataset) -> bytes:
     buffer = BytesIO()
     dcmwrite(buffer, dataset, enforce_file_format=True)
     return buffer.getvalue()
+
+
+def _identifier(identifier: Dataset, syntax: UID) -> bytes:
+    encoded = encode(identifier, syntax.is_implicit_VR, syntax.is_little_endian)
+    if encoded is None:
+        raise ValueError("an identifier that cannot be encoded")
+    return bytes(encoded)
+
+
+def _decoded(match: bytes, syntax: UID) -> Dataset:
+    try:
+        found: Dataset = decode(BytesIO(match), syntax.is_implicit_VR, syntax.is_little_endian)
+    except (ValueError, EOFError, NotImplementedError, RecursionError, struct.error) as error:
+        raise CommandError(f"a match that is no data set ({type(error).__name__})") from error
+    return found

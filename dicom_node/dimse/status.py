@@ -19,3 +19,8 @@ def is_stored(status: int) -> bool:
 def may_succeed_later(status: int) -> bool:
     """Refused for want of resources (A7xx): the same object may be taken later."""
     return status & 0xFF00 == 0xA700
+
+
+def is_pending(status: int) -> bool:
+    """Matches are still coming (PS3.4 Table C.4-1)."""
+    return status in (0xFF00, 0xFF01)

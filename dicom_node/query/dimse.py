@@ -1,0 +1,58 @@
+"""Asking by C-FIND, Study Root, level by level: no archive need answer relational queries (PS3.4 C.4.1.3)."""
+
+from pydicom.dataset import Dataset
+from pynetdicom.sop_class import StudyRootQueryRetrieveInformationModelFind
+
+from dicom_node.dimse.association import OpenAssociation, Timeouts, open_association
+from dicom_node.dimse.contexts import query_contexts
+from dicom_node.query.archive import HeldInstance
+from dicom_node.sections import PeerSection
+
+
+class DicomArchive:
+    """One peer that may answer C-FIND."""
+
+    def __init__(self, peer: PeerSection, *, calling: str, timeouts: Timeouts) -> None:
+        self._peer = peer
+        self._calling = calling
+        self._timeouts = timeouts
+
+    def instances(self, study_instance_uid: str) -> tuple[HeldInstance, ...]:
+        """See Archive.instances: one association, one query for the series and one for each of them."""
+        with open_association(
+            self._peer.host,
+            self._peer.port,
+            called=self._peer.ae_title,
+            calling=self._calling,
+            contexts=query_contexts(),
+            timeouts=self._timeouts,
+        ) as opened:
+            series = _find(opened, "SERIES", StudyInstanceUID=study_instance_uid, SeriesInstanceUID="")
+            return tuple(
+                HeldInstance(
+                    study_instance_uid=study_instance_uid,
+                    series_instance_uid=str(one.SeriesInstanceUID),
+                    sop_instance_uid=str(image.SOPInstanceUID),
+                    sop_class_uid=str(image.get("SOPClassUID", "")),
+                )
+                for one in series
+                for image in _find(
+                    opened,
+                    "IMAGE",
+                    StudyInstanceUID=study_instance_uid,
+                    SeriesInstanceUID=str(one.SeriesInstanceUID),
+                    SOPInstanceUID="",
+                    SOPClassUID="",
+                )
+            )
+
+
+def _find(opened: OpenAssociation, level: str, **keys: str) -> list[Dataset]:
+    """Matches that name what they are; an archive that leaves out a unique key has said nothing."""
+    identifier = Dataset()
+    identifier.QueryRetrieveLevel = level
+    for keyword, value in keys.items():
+        setattr(identifier, keyword, value)
+    unique = "SeriesInstanceUID" if level == "SERIES" else "SOPInstanceUID"
+    matches = opened.find(StudyRootQueryRetrieveInformationModelFind, identifier)
+    return [match for match in matches if match.get(unique)]

@@ -1,0 +1,127 @@
+"""C-FIND at real archives: dcmtk's dcmqrscp, one that only stores, and some that misbehave."""
+
+import contextlib
+import subprocess
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import pytest
+from pydicom.dataset import Dataset
+from pydicom.uid import generate_uid
+from pynetdicom import AE, evt
+from pynetdicom.events import Event
+from pynetdicom.sop_class import StudyRootQueryRetrieveInformationModelFind
+
+from dicom_node.dimse.association import Timeouts, open_association
+from dicom_node.dimse.contexts import query_contexts
+from dicom_node.errors import PeerUnavailable, Refused
+from dicom_node.query.dimse import DicomArchive
+from dicom_node.sections import PeerSection
+from tests import datasets
+from tests.peers import free_port, program, storescp, storescu, wait_for_port
+
+STUDY = "1.2.3.4"
+
+
+def archive(port: int, *, ae_title: str = "ARCHIVE") -> DicomArchive:
+    section = PeerSection(name="archive", ae_title=ae_title, host="127.0.0.1", port=port)
+    return DicomArchive(section, calling="CHEXNODE", timeouts=Timeouts(connect=3, response=3))
+
+
+@contextlib.contextmanager
+def dcmqrscp(folder: Path) -> Iterator[int]:
+    """dcmtk's archive, listening as ARCHIVE."""
+    port = free_port()
+    (folder / "db").mkdir()
+    (folder / "dcmqrscp.cfg").write_text(
+        f"NetworkTCPPort = {port}\nMaxPDUSize = 16384\nMaxAssociations = 4\n"
+        "HostTable BEGIN\nHostTable END\nVendorTable BEGIN\nVendorTable END\n"
+        f"AETable BEGIN\nARCHIVE {folder}/db RW (100, 1024mb) ANY\nAETable END\n"
+    )
+    process = subprocess.Popen(
+        [program("dcmqrscp"), "-c", str(folder / "dcmqrscp.cfg")],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        wait_for_port(port)
+        yield port
+    finally:
+        process.kill()
+        process.wait(10)
+
+
+@pytest.mark.peer
+def test_every_instance_of_a_study_and_no_other(tmp_path: Path) -> None:
+    wanted, files = [], []
+    for series in (generate_uid(), generate_uid()):
+        for number in range(2):
+            dataset = datasets.chest(StudyInstanceUID=STUDY, SeriesInstanceUID=series, InstanceNumber=number)
+            wanted.append((str(series), str(dataset.SOPInstanceUID)))
+            files.append(datasets.write(dataset, tmp_path))
+    files.append(datasets.write(datasets.chest(StudyInstanceUID="1.2.5"), tmp_path))
+    with dcmqrscp(tmp_path) as port:
+        assert storescu(port, *files, called="ARCHIVE", options=["-R"]).returncode == 0
+        found = archive(port).instances(STUDY)
+        assert archive(port).instances("1.2.3.9") == ()
+    assert sorted((one.series_instance_uid, one.sop_instance_uid) for one in found) == sorted(wanted)
+    assert {one.study_instance_uid for one in found} == {STUDY}
+
+
+@pytest.mark.peer
+def test_who_only_stores_cannot_be_asked(tmp_path: Path) -> None:
+    with storescp(tmp_path / "got", called="ARCHIVE") as (port, _), pytest.raises(Refused, match="none of the"):
+        archive(port).instances(STUDY)
+
+
+@contextlib.contextmanager
+def finder(*statuses: tuple[int, Dataset | None], sop_class: str | None = None) -> Iterator[int]:
+    """A pynetdicom SCP that answers every C-FIND with `statuses`."""
+
+    def find(event: Event) -> Iterator[tuple[int, Dataset | None]]:
+        yield from statuses
+
+    ae = AE("ARCHIVE")
+    ae.add_supported_context(sop_class or StudyRootQueryRetrieveInformationModelFind)
+    server = ae.start_server(("127.0.0.1", 0), block=False, evt_handlers=[(evt.EVT_C_FIND, find)])
+    assert server is not None
+    try:
+        yield server.socket.getsockname()[1]
+    finally:
+        server.shutdown()
+
+
+def match(**values: str) -> Dataset:
+    found = Dataset()
+    for keyword, value in values.items():
+        setattr(found, keyword, value)
+    return found
+
+
+def test_a_failure_is_said() -> None:
+    with finder((0xA700, None)) as port, pytest.raises(Refused, match="C-FIND with status A700"):
+        archive(port).instances(STUDY)
+
+
+def test_matches_that_do_not_name_what_they_are_say_nothing() -> None:
+    statuses: Sequence[tuple[int, Dataset | None]] = [(0xFF00, match(QueryRetrieveLevel="SERIES")), (0x0000, None)]
+    with finder(*statuses) as port:
+        assert archive(port).instances(STUDY) == ()
+
+
+def test_an_archive_without_end_is_left() -> None:
+    identifier = match(QueryRetrieveLevel="SERIES", StudyInstanceUID=STUDY, SeriesInstanceUID="")
+    endless = [(0xFF00, match(SeriesInstanceUID="1.2"))] * 100
+    with (
+        finder(*endless) as port,
+        open_association("127.0.0.1", port, called="ARCHIVE", calling="X", contexts=query_contexts()) as opened,
+    ):
+        with pytest.raises(PeerUnavailable, match="more than 5 matches"):
+            opened.find(StudyRootQueryRetrieveInformationModelFind, identifier, most=5)
+        with pytest.raises(PeerUnavailable, match="is over"):
+            opened.find(StudyRootQueryRetrieveInformationModelFind, identifier)
+
+
+def test_nobody_at_the_address() -> None:
+    with pytest.raises(PeerUnavailable, match="cannot connect"):
+        archive(free_port()).instances(STUDY)
