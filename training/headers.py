@@ -1,7 +1,7 @@
 """What is known of a picture before its pixels are decoded: its size, and what a DICOM header says of the patient."""
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -65,6 +65,15 @@ def read_header(path: Path) -> Header:
             return Header(rows=picture.height, columns=picture.width)
     except (OSError, *BROKEN) as error:
         raise DataError(f"{path} cannot be read: {error or type(error).__name__}") from error
+
+
+def patients_of(headers: Sequence[Header]) -> list[str]:
+    """Whose each film is; empty where it is not known.
+
+    One Patient ID on all films is what de-identification left, and no patient.
+    """
+    patients = [header.patient for header in headers]
+    return patients if len(set(patients)) > 1 else [""] * len(patients)
 
 
 def _of_dicom(header: Dataset) -> Header:

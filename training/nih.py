@@ -7,9 +7,7 @@ from typing import Any
 
 from training.example import LOOKS_ONLY_FOR, NEGATIVE, DataError, Example, Region, Status
 from training.labels import label_of
-
-#: children are left out: thymus and growth plates are not abnormal
-MIN_AGE = 16
+from training.split import adults
 
 
 def read_nih(folder: Path) -> list[Example]:
@@ -21,7 +19,7 @@ def read_nih(folder: Path) -> list[Example]:
         raise DataError(f"{path} is not there: name the folder that holds annotations.json and images/") from error
     except ValueError as error:
         raise DataError(f"{path} is no JSON: {error}") from error
-    return [example for example in _examples(rows, path) if example.age is None or example.age >= MIN_AGE]
+    return adults(list(_examples(rows, path)))
 
 
 def _examples(rows: list[dict[str, Any]], path: Path) -> Iterator[Example]:

@@ -70,6 +70,6 @@ def _open(path: Path) -> Iterator[TextIO]:
     try:
         opened = gzip.open if path.suffix == ".gz" else open
         with opened(path, "rt", encoding="utf-8-sig", newline="") as file:
-            yield file  # type: ignore[misc]  # both give text in mode "rt"
+            yield file
     except (OSError, EOFError, UnicodeDecodeError, csv.Error) as error:
         raise DataError(f"{path} cannot be read: {error}") from error

@@ -1,13 +1,26 @@
 """Which films are trained on and which are measured on: by patient, the same on every machine."""
 
 import hashlib
+import logging
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from training.example import DataError, Example
 
+log = logging.getLogger(__name__)
+
+#: children are left out: thymus and growth plates are not abnormal
+MIN_AGE = 16
 #: share of the patients that are kept for validation where the publisher of the data names none
 VALIDATION = 0.1
+
+
+def adults(examples: Sequence[Example]) -> list[Example]:
+    """The films of those who are 16 or older, or of an age that is not known."""
+    old = [example for example in examples if example.age is None or example.age >= MIN_AGE]
+    if len(old) < len(examples):
+        log.info("%d films of children are left out", len(examples) - len(old))
+    return old
 
 
 def split_of(patient: str, validation: float = VALIDATION) -> str:

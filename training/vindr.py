@@ -15,11 +15,10 @@ from rich.progress import track
 from training.agree import findings_of
 from training.boxes import Box, within
 from training.example import DataError, Example, Region, Status
-from training.headers import DICOM_ENDINGS, Header, lenient, read_header
+from training.headers import DICOM_ENDINGS, Header, lenient, patients_of, read_header
 from training.labels import label_of
-from training.nih import MIN_AGE
 from training.rows import Row, columns_of, read_rows
-from training.split import VALIDATION, split_of
+from training.split import VALIDATION, adults, split_of
 
 log = logging.getLogger(__name__)
 
@@ -79,7 +78,7 @@ def read_vindr(folder: Path, *, validation: float = VALIDATION, skip_absent: boo
             told = track(files, description=f"headers of {part.films.name}")
             films = [(sheets[name], path, _header(sheets[name], path)) for name, path in told]
         examples += _examples(films, part, validation)
-    return _adults(_apart(examples))
+    return adults(_apart(examples))
 
 
 def read_sheets(marked: Path, labelled: Path | None = None) -> dict[str, Sheet]:
@@ -181,11 +180,10 @@ def _header(sheet: Sheet, path: Path) -> Header:
 
 
 def _examples(films: Sequence[tuple[Sheet, Path, Header]], part: Part, validation: float) -> list[Example]:
-    # One Patient ID on every film is what de-identification left, and no patient.
-    told_apart = len({header.patient for _, _, header in films}) > 1
+    patients = patients_of([header for _, _, header in films])
     examples = []
-    for sheet, path, header in films:
-        patient = (told_apart and header.patient) or path.stem
+    for (sheet, path, header), known in zip(films, patients, strict=True):
+        patient = known or path.stem
         regions = tuple(_region(mark, header) for mark in sheet.marks)
         example = Example(
             id=path.stem,
@@ -221,10 +219,3 @@ def _apart(examples: Sequence[Example]) -> list[Example]:
     if len(apart) < len(examples):
         log.warning("%d films are left out: others of their patients are test films", len(examples) - len(apart))
     return apart
-
-
-def _adults(examples: Sequence[Example]) -> list[Example]:
-    adults = [example for example in examples if example.age is None or example.age >= MIN_AGE]
-    if len(adults) < len(examples):
-        log.info("%d films of children are left out", len(examples) - len(adults))
-    return adults
