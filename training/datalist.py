@@ -16,13 +16,23 @@ from typing import Any
 
 from rich.console import Console
 
-from training.boxes import SAME_FINDING, Box, Polygon, area, iou, merge
-from training.coco import read_coco
-from training.counts import tables
-from training.example import LOOKS_ONLY_FOR, MIN_AREA, NEGATIVE, OPACITIES, DataError, Example, Finding, Region, Status
-from training.nih import read_nih
-from training.split import MIN_AGE, VALIDATION, check_split
-from training.vindr import read_vindr
+from training.data.boxes import SAME_FINDING, Box, Polygon, area, iou, merge
+from training.data.coco import read_coco
+from training.data.counts import tables
+from training.data.example import (
+    LOOKS_ONLY_FOR,
+    MIN_AREA,
+    NEGATIVE,
+    OPACITIES,
+    DataError,
+    Example,
+    Finding,
+    Region,
+    Status,
+)
+from training.data.nih import read_nih
+from training.data.split import MIN_AGE, VALIDATION, check_split
+from training.data.vindr import read_vindr
 
 __all__ = [
     "LOOKS_ONLY_FOR",

@@ -15,9 +15,9 @@ from rich.progress import track
 from model.contract import Film, FilmError
 from model.film import film_from
 from model.preprocess import film_of_bytes, resize
-from training.example import DataError, Example
-from training.headers import BROKEN, is_dicom, lenient
-from training.store import FilmStore, identity
+from training.data.example import DataError, Example
+from training.data.headers import BROKEN, is_dicom, lenient
+from training.data.store import FilmStore, identity
 
 
 def open_film(example: Example) -> Film:

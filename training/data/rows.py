@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
 
-from training.example import DataError
+from training.data.example import DataError
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,7 +10,7 @@ from PIL import Image
 from pydicom import Dataset, config, dcmread
 from pydicom.errors import InvalidDicomError
 
-from training.example import DataError
+from training.data.example import DataError
 
 #: endings of DICOM files; those that neither end so nor begin so are read as pictures
 DICOM_ENDINGS = (".dicom", ".dcm")

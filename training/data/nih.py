@@ -5,9 +5,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from training.example import LOOKS_ONLY_FOR, NEGATIVE, DataError, Example, Region, Status
-from training.labels import label_of
-from training.split import adults
+from training.data.example import LOOKS_ONLY_FOR, NEGATIVE, DataError, Example, Region, Status
+from training.data.labels import label_of
+from training.data.split import adults
 
 
 def read_nih(folder: Path) -> list[Example]:

@@ -12,13 +12,13 @@ from pathlib import Path
 
 from rich.progress import track
 
-from training.agree import findings_of
-from training.boxes import Box, within
-from training.example import DataError, Example, Region, Status
-from training.headers import DICOM_ENDINGS, Header, lenient, patients_of, read_header
-from training.labels import label_of
-from training.rows import Row, columns_of, read_rows
-from training.split import VALIDATION, adults, split_of
+from training.data.agree import findings_of
+from training.data.boxes import Box, within
+from training.data.example import DataError, Example, Region, Status
+from training.data.headers import DICOM_ENDINGS, Header, lenient, patients_of, read_header
+from training.data.labels import label_of
+from training.data.rows import Row, columns_of, read_rows
+from training.data.split import VALIDATION, adults, split_of
 
 log = logging.getLogger(__name__)
 

@@ -4,8 +4,8 @@ import math
 from collections.abc import Iterable, Sequence
 from itertools import combinations
 
-from training.boxes import Box, area, iou
-from training.example import MIN_AREA, Finding, Region, agreement
+from training.data.boxes import Box, area, iou
+from training.data.example import MIN_AREA, Finding, Region, agreement
 
 #: boxes that overlap at least this much (IoU) mark the same place: as in the measure, where it makes a hit
 SAME_PLACE = 0.4

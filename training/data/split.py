@@ -5,7 +5,7 @@ import logging
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 
-from training.example import DataError, Example
+from training.data.example import DataError, Example
 
 log = logging.getLogger(__name__)
 

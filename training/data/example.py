@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
-from training.boxes import Box, Polygon, area, grouped, iou
+from training.data.boxes import Box, Polygon, area, grouped, iou
 
 #: regions below this share of the film are too small to be scored, and never trained as background
 MIN_AREA = 0.001

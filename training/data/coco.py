@@ -10,12 +10,12 @@ from typing import Any
 
 from rich.progress import track
 
-from training.agree import findings_of
-from training.boxes import Polygon, within
-from training.example import DataError, Example, Region, Status
-from training.headers import Header, lenient, patients_of, read_header
-from training.labels import label_of
-from training.split import VALIDATION, adults, split_of
+from training.data.agree import findings_of
+from training.data.boxes import Polygon, within
+from training.data.example import DataError, Example, Region, Status
+from training.data.headers import Header, lenient, patients_of, read_header
+from training.data.labels import label_of
+from training.data.split import VALIDATION, adults, split_of
 
 log = logging.getLogger(__name__)
 

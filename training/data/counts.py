@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 
 from rich.table import Table
 
-from training.example import Example
+from training.data.example import Example
 
 SPLITS = ("train", "val", "test")
 

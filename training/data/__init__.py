@@ -1,0 +1,1 @@
+"""Where films come from: what each data set says, in one form."""
