@@ -12,6 +12,7 @@ from sqlalchemy import select
 
 from dicom_node import retention
 from dicom_node.conclude.complete import complete_quiet, conclude_ready
+from dicom_node.conclude.report import Reporter
 from dicom_node.domain import DeliveryState, InstanceState, Reason, ResultState
 from dicom_node.ledger import deliveries, instances, overview, schema
 from dicom_node.retention import ORPHAN_AGE, Deleted, Retention
@@ -58,7 +59,8 @@ def study(node: Node, *, delivered: DeliveryState, now: float = T0) -> str:
 
 def conclude(node: Node, now: float) -> None:
     complete_quiet(node.ledger, node.settings.conclude, now=now)
-    conclude_ready(node.ledger, node.settings.conclude, node.settings.route, now=now)
+    reporter = Reporter(node.ledger, node.spool, node.settings.results)
+    conclude_ready(node.ledger, node.settings.conclude, reporter, node.settings.route, now=now)
 
 
 def spooled(node: Node) -> int:

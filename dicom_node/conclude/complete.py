@@ -4,8 +4,10 @@ from collections.abc import Callable, Iterable
 
 import structlog
 
-from dicom_node.conclude.route import route
+from dicom_node.conclude.report import Reporter
+from dicom_node.conclude.route import profiles, route
 from dicom_node.ledger import Ledger, results, studies
+from dicom_node.ledger.deliveries import queue_deliveries
 from dicom_node.ledger.rows import StudyRow
 from dicom_node.sections import ConcludeSection, PeerSection
 
@@ -26,31 +28,44 @@ def complete_quiet(ledger: Ledger, section: ConcludeSection, *, now: float) -> i
 def conclude_ready(
     ledger: Ledger,
     section: ConcludeSection,
+    reporter: Reporter,
     destinations_of: Callable[[str], Iterable[PeerSection]],
     *,
     now: float,
 ) -> int:
-    """COMPLETE → CONCLUDED, with all its deliveries, for each study that waits for nothing more; how many.
+    """COMPLETE → CONCLUDED, with its report and all its deliveries, for each study that waits for nothing more.
 
-    A study that changed meanwhile is left for the next look. Raises what Ledger does.
+    How many. A study that changed meanwhile is left for the next look. Raises what Ledger and Spool do.
     """
     with ledger.reading() as tx:
         ready = studies.ready(tx, now=now, conclude_after=section.conclude_after)
-    return sum(_conclude(ledger, row, destinations_of, now=now) for row in ready)
+    return sum(_conclude(ledger, row, reporter, destinations_of, now=now) for row in ready)
 
 
 def _conclude(
-    ledger: Ledger, row: StudyRow, destinations_of: Callable[[str], Iterable[PeerSection]], *, now: float
+    ledger: Ledger,
+    row: StudyRow,
+    reporter: Reporter,
+    destinations_of: Callable[[str], Iterable[PeerSection]],
+    *,
+    now: float,
 ) -> bool:
+    with ledger.reading() as tx:
+        titles = studies.calling_ae_titles(tx, row.study_id)
+    draft = reporter.draft(row, profiles(titles, destinations_of=destinations_of), now=now)
     with ledger.transaction() as tx:
         studies.lock(tx, row.study_id)  # what is read from here on stays until the commit
         missing = studies.unfinished(tx, row.study_id)
-        deliveries = route(
-            studies.calling_ae_titles(tx, row.study_id),
-            results.of_study(tx, row.study_id),
-            destinations_of=destinations_of,
+        titles = studies.calling_ae_titles(tx, row.study_id)
+        standing = [made for made in results.of_study(tx, row.study_id) if made not in draft.earlier]
+        deliveries = route(titles, standing, destinations_of=destinations_of)
+        concluded = draft.stands(tx, row.study_id) and studies.conclude(
+            tx, row, revision=row.revision, now=now, deliveries=deliveries, missing=missing
         )
-        concluded = studies.conclude(tx, row, revision=row.revision, now=now, deliveries=deliveries, missing=missing)
+        if concluded:
+            reported = route(titles, draft.store(tx, row, now=now), destinations_of=destinations_of)
+            queue_deliveries(tx, reported, study_id=row.study_id, now=now)
+            deliveries += reported
     if not concluded:
         log.info("the study changed while it was concluded: looking again", study=row.study_id)
     elif missing:

@@ -7,6 +7,7 @@ import structlog
 
 from dicom_node.alive import HEARTBEAT, say_alive, wake_at
 from dicom_node.conclude.complete import complete_quiet, conclude_ready
+from dicom_node.conclude.report import Reporter
 from dicom_node.conclude.schedule import Schedule, Task
 from dicom_node.config import Role, Settings
 from dicom_node.errors import Retryable
@@ -31,7 +32,9 @@ def run(settings: Settings, stop: threading.Event) -> None:
     the role again, and nothing is lost, since it holds no state.
     """
     ledger = Ledger.for_settings(settings.node)
-    retention = Retention(ledger, Spool(settings.node.folder / "spool"), settings.retention)
+    spool = Spool(settings.node.folder / "spool")
+    reporter = Reporter(ledger, spool, settings.results)
+    retention = Retention(ledger, spool, settings.retention)
     retaining: threading.Thread | None = None
     try:
         with ledger.bell.listen(Channel.STUDIES) as listener, Schedule(listener.wake) as schedule:
@@ -42,7 +45,7 @@ def run(settings: Settings, stop: threading.Event) -> None:
                 due = schedule.due()
                 if Task.HEARTBEAT in due:
                     say_alive(ledger, Role.CONCLUDE)
-                schedule.look_at(look(ledger, settings, now=time.time()))
+                schedule.look_at(look(ledger, settings, reporter, now=time.time()))
                 if Task.RETAIN in due and (retaining is None or not retaining.is_alive()):
                     # beside the loop: to delete a week's studies takes minutes, and a conclusion does not wait for it
                     retaining = threading.Thread(target=_retain, args=(retention, stop), name="retain", daemon=True)
@@ -54,11 +57,14 @@ def run(settings: Settings, stop: threading.Event) -> None:
         ledger.close()
 
 
-def look(ledger: Ledger, settings: Settings, *, now: float) -> float | None:
-    """Do all that is due at `now`; when something is due next that no bell rings for. Raises what Ledger does."""
+def look(ledger: Ledger, settings: Settings, reporter: Reporter, *, now: float) -> float | None:
+    """Do all that is due at `now`; when something is due next that no bell rings for.
+
+    Raises what Ledger and Spool do.
+    """
     _reclaim(ledger, settings.analyse.attempts, now=now)
     complete_quiet(ledger, settings.conclude, now=now)
-    conclude_ready(ledger, settings.conclude, settings.route, now=now)
+    conclude_ready(ledger, settings.conclude, reporter, settings.route, now=now)
     with ledger.reading() as tx:
         times = (
             studies.next_due(

@@ -4,8 +4,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
-from pydicom.uid import JPEG2000Lossless, JPEGLosslessSV1, JPEGLSLossless, RLELossless
-
 from dicom_node.domain import Clean, Kind, Profile
 
 
@@ -18,10 +16,11 @@ class Segments(StrEnum):
     A_FINDING = "a finding"
 
 
-#: by compression, the smallest first
-_MODERN = (str(JPEG2000Lossless), str(JPEGLSLossless), str(RLELossless))
-#: what archives took before there was JPEG 2000
-_CLASSIC = (str(JPEGLosslessSV1), str(RLELossless))
+#: JPEG 2000 lossless, JPEG-LS lossless, RLE: by compression, the smallest first. Written out, for this table is read
+#: by processes that encode nothing, and pydicom would be 30 MB of theirs
+_MODERN = ("1.2.840.10008.1.2.4.90", "1.2.840.10008.1.2.4.80", "1.2.840.10008.1.2.5")
+#: JPEG lossless, RLE: what archives took before there was JPEG 2000
+_CLASSIC = ("1.2.840.10008.1.2.4.70", "1.2.840.10008.1.2.5")
 
 
 @dataclass(frozen=True, kw_only=True)

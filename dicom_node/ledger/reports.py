@@ -1,5 +1,6 @@
 """A study's report: what it is made of, and the objects that were written of each revision."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import Connection, select, true
@@ -56,7 +57,9 @@ def current(tx: Connection, study_id: int) -> list[ResultRow]:
     return [result_row(row) for row in rows.mappings()]
 
 
-def store(tx: Connection, written: list[StoredResult], *, study_id: int, revision: int, now: float) -> list[ResultRow]:
+def store(
+    tx: Connection, written: Sequence[StoredResult], *, study_id: int, revision: int, now: float
+) -> list[ResultRow]:
     """Insert the objects of the report that is being concluded, in whose place all earlier ones leave the current set.
 
     Call it after studies.conclude, in its transaction; what was inserted is returned.

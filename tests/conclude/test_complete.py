@@ -8,6 +8,7 @@ from pydicom.uid import generate_uid
 from sqlalchemy import select
 
 from dicom_node.conclude.complete import complete_quiet, conclude_ready
+from dicom_node.conclude.report import Reporter
 from dicom_node.domain import DeliveryState, Kind, Profile, StudyState
 from dicom_node.ledger import deliveries, results, studies
 from dicom_node.ledger.schema import report
@@ -36,7 +37,8 @@ def node(tmp_path: Path) -> Iterator[Node]:
 def conclude(node: Node, now: float) -> None:
     """One look, as the role does it."""
     complete_quiet(node.ledger, node.settings.conclude, now=now)
-    conclude_ready(node.ledger, node.settings.conclude, node.settings.route, now=now)
+    reporter = Reporter(node.ledger, node.spool, node.settings.results)
+    conclude_ready(node.ledger, node.settings.conclude, reporter, node.settings.route, now=now)
 
 
 def sent_to(node: Node) -> list[tuple[str, str, str]]:
