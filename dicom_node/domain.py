@@ -26,6 +26,8 @@ class Reason(StrEnum):
     STUDY_TOO_OLD = "study_too_old"
     EXCLUDED_BY_RULE = "excluded_by_rule"
     LOOKS_UNLIKE_A_FRONTAL_CHEST = "looks_unlike_a_frontal_chest"
+    REJECTED = "rejected"
+    REJECTION_NOTE = "rejection_note"
     # unreadable: never retried
     NOT_DICOM = "not_dicom"
     NO_PIXELS = "no_pixels"
@@ -58,6 +60,8 @@ class Kind(StrEnum):
     GSPS = "gsps"
     # of one study revision
     SR = "sr"
+    # of results that are withdrawn: a Key Object Selection
+    KOS = "kos"
 
 
 class Profile(StrEnum):
@@ -77,6 +81,16 @@ class Clean(StrEnum):
     ONCE = "once"
     EVERYWHERE = "everywhere"
     NOTHING = "nothing"
+
+
+class RejectionTitle(StrEnum):
+    """Document titles of rejection notes, by their code of DCM (PS3.16 CID 7010; IHE RAD, Imaging Object Change
+    Management): why objects are withdrawn."""
+
+    QUALITY = "113001"
+    PATIENT_SAFETY = "113037"
+    WORKLIST = "113038"
+    RETENTION = "113039"
 
 
 class StudyState(StrEnum):
@@ -129,14 +143,15 @@ TRANSITIONS: Mapping[type[State], Mapping[State, frozenset[State]]] = {
         InstanceState.PURGED: frozenset(),
     },
     JobState: {
-        JobState.QUEUED: frozenset({JobState.RUNNING}),
+        # to DECLINED from whatever it is: its image was rejected
+        JobState.QUEUED: frozenset({JobState.RUNNING, JobState.DECLINED}),
         JobState.RUNNING: frozenset(
             {JobState.QUEUED, JobState.DONE, JobState.DECLINED, JobState.UNREADABLE, JobState.FAILED}
         ),
-        JobState.DONE: frozenset(),
+        JobState.DONE: frozenset({JobState.DECLINED}),
         JobState.DECLINED: frozenset(),
         JobState.UNREADABLE: frozenset(),
-        JobState.FAILED: frozenset({JobState.QUEUED}),
+        JobState.FAILED: frozenset({JobState.QUEUED, JobState.DECLINED}),
     },
     ResultState: {
         ResultState.KEPT: frozenset({ResultState.PURGED}),

@@ -95,7 +95,7 @@ class Site:
                 now=self.now,
                 score=0.9,
                 findings=[finding],
-                results=[self._result(claim, kind) for kind in Kind],
+                results=[self._result(claim, kind) for kind in (Kind.SEG, Kind.SC)],
             )
 
     def decline(self, reason: Reason, detail: str) -> None:

@@ -15,6 +15,6 @@ def test_every_state_has_a_row_and_stays_within_its_noun(noun: type[StrEnum]) ->
         assert all(type(target) is noun for target in targets)
 
 
-def test_a_job_that_ended_is_only_moved_by_an_operator() -> None:
+def test_a_job_that_ended_is_only_moved_by_an_operator_or_a_rejection() -> None:
     for state in JOB_ENDED:
-        assert TRANSITIONS[JobState][state] <= {JobState.QUEUED}
+        assert TRANSITIONS[JobState][state] <= {JobState.QUEUED, JobState.DECLINED}

@@ -7,6 +7,7 @@ from sqlalchemy import ColumnElement, Connection, func, select, update
 
 from dicom_node.domain import DeliveryState
 from dicom_node.errors import LostRace
+from dicom_node.ledger import withdrawals
 from dicom_node.ledger.bell import Channel, request
 from dicom_node.ledger.move import move
 from dicom_node.ledger.rows import ResultRow, insert_new, result_row
@@ -27,6 +28,8 @@ class NewDelivery:
     destination: str
     #: wait for `release`
     held: bool
+    #: a person's word is given already: also a destination that is on hold gets it
+    released: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,6 +56,7 @@ def queue_deliveries(tx: Connection, wanted: Sequence[NewDelivery], *, study_id:
                 "study_id": study_id,
                 "destination": new.destination,
                 "state": (DeliveryState.HELD if new.held else DeliveryState.PENDING).value,
+                "released": new.released,
                 "not_before": now,
                 "created_at": now,
             },
@@ -83,6 +87,8 @@ def claim(
     for row in tx.execute(due).mappings().all():
         sent = tx.execute(select(result).where(result.c.id == row["result_id"])).mappings().one()
         if not sent["is_current"]:
+            if row["attempts"]:
+                withdrawals.enter_if_recalled(tx, row["id"], now=now)
             abandon(tx, ids=[row["id"]], now=now, reason="superseded")
             continue
         held = ClaimedDelivery(
@@ -118,8 +124,12 @@ def extend(tx: Connection, claim: ClaimedDelivery, *, now: float, lease: float) 
 
 
 def stored(tx: Connection, claim: ClaimedDelivery, now: float, *, reason: str = "") -> None:
-    """The destination has it; `reason`: what it remarked all the same. Raises LostRace."""
+    """The destination has it; `reason`: what it remarked all the same. Raises LostRace.
+
+    What was recalled while it was being sent is withdrawn at once.
+    """
     _end(tx, claim, DeliveryState.STORED, now=now, reason=reason, ended_at=now, last_error="")
+    withdrawals.enter_if_recalled(tx, claim.delivery_id, now=now)
 
 
 def refused(tx: Connection, claim: ClaimedDelivery, now: float, error: str) -> None:

@@ -3,11 +3,12 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
-from sqlalchemy import ColumnElement, Connection, and_, func, insert, select, true, update
+from sqlalchemy import ColumnElement, Connection, and_, insert, select, true, update
 
 from dicom_node.domain import Arrival, InstanceState, JobState, Reason
 from dicom_node.ledger import models, results, studies
 from dicom_node.ledger.identity import identity_of, keyed
+from dicom_node.ledger.locks import one_at_a_time
 from dicom_node.ledger.move import move
 from dicom_node.ledger.rows import InstanceRow, instance_row
 from dicom_node.ledger.schema import in_state, instance, job, study
@@ -35,6 +36,7 @@ def record(tx: Connection, arrival: Arrival, *, parameters: str, now: float) -> 
     """Enter an arrival whose bytes are durable, with one queued job for each active model.
 
     NEW: its SOP Instance UID was unknown. The study is opened or made; a concluded one gets its next revision.
+    An image that a rejection note named before it came is not analysed: its job is DECLINED.
     DUPLICATE: these very bytes are known, be it as the current version, as an earlier one, as a quarantined or
     a purged one. Nothing else changes, and the caller removes its copy from the spool.
     NEW_VERSION: other bytes under a known UID. The row is not current, and its job waits for analyse to judge
@@ -42,7 +44,7 @@ def record(tx: Connection, arrival: Arrival, *, parameters: str, now: float) -> 
     repeat with the same picture and identity is no news. Where the study's UID changed too, the row belongs to
     the *new* study from the start, which is opened like any other; see versions.judge for what happens then.
     """
-    _one_at_a_time(tx, arrival.head.sop_instance_uid)
+    one_at_a_time(tx, arrival.head.sop_instance_uid)
     known = tx.execute(
         select(instance.c.id, instance.c.study_id, instance.c.digest)
         .where(instance.c.sop_instance_uid == arrival.head.sop_instance_uid)
@@ -230,9 +232,3 @@ SELECT = select(instance, study.c.study_instance_uid).join(study, study.c.id == 
 def _first(tx: Connection, *where: ColumnElement[bool]) -> InstanceRow | None:
     row = tx.execute(SELECT.where(*where)).mappings().first()
     return None if row is None else instance_row(row)
-
-
-def _one_at_a_time(tx: Connection, sop_instance_uid: str) -> None:
-    """Until `tx` ends nobody else records this UID; SQLite has one writer anyway."""
-    if tx.dialect.name == "postgresql":
-        tx.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(sop_instance_uid, 0))))

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from sqlalchemy import ColumnElement, Connection, select, true, update
 
 from dicom_node.domain import JobState
-from dicom_node.ledger import schema
+from dicom_node.ledger import rejected, schema
 from dicom_node.ledger.bell import Channel, request
 from dicom_node.ledger.rows import insert_new
 from dicom_node.ledger.schema import in_state, instance, job, model
@@ -52,7 +52,10 @@ def active(tx: Connection) -> list[str]:
 
 
 def queue_jobs(tx: Connection, *, instance_id: int, study_id: int, priority: int, parameters: str, now: float) -> int:
-    """Make a queued job for an instance and each active model, where there is none; how many."""
+    """Make a queued job for an instance and each active model, where there is none; how many.
+
+    Of an image that was rejected it is DECLINED at once.
+    """
     made = 0
     for digest in active(tx):
         values = {
@@ -66,7 +69,7 @@ def queue_jobs(tx: Connection, *, instance_id: int, study_id: int, priority: int
             "created_at": now,
         }
         made += insert_new(tx, job, values, unless=("instance_id", "model", "parameters")) is not None
-    if made:
+    if made and not rejected.decline(tx, instance_id, now=now):
         request(tx, Channel.JOBS)
     return made
 

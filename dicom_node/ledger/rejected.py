@@ -1,0 +1,72 @@
+"""Which source images were rejected, and what that does to their jobs."""
+
+from collections.abc import Collection
+
+from sqlalchemy import Connection, select
+
+from dicom_node.domain import JobState, Reason, RejectionTitle
+from dicom_node.ledger.move import move
+from dicom_node.ledger.rows import insert_new
+from dicom_node.ledger.schema import instance, job, rejected
+
+#: what a title says of an image, for people
+SAID = {
+    RejectionTitle.QUALITY: "rejected for quality reasons",
+    RejectionTitle.PATIENT_SAFETY: "rejected for patient safety reasons",
+    RejectionTitle.WORKLIST: "taken under a wrong worklist entry",
+    RejectionTitle.RETENTION: "its retention has expired",
+}
+#: a job in one of these is ended by the rejection of its image; what is declined or unreadable has ended for good
+_CANCELLED = (JobState.QUEUED, JobState.RUNNING, JobState.DONE, JobState.FAILED)
+
+
+def remember(tx: Connection, sop_instance_uid: str, *, title: RejectionTitle, note: str, now: float) -> bool:
+    """Note that an image was rejected, whether or not it ever comes. False: it is known."""
+    values = {"sop_instance_uid": sop_instance_uid, "title": title.value, "note": note, "at": now}
+    return insert_new(tx, rejected, values, unless=("sop_instance_uid",)) is not None
+
+
+def known(tx: Connection, sop_instance_uids: Collection[str]) -> set[str]:
+    """Which of these images were rejected."""
+    asked = select(rejected.c.sop_instance_uid).where(rejected.c.sop_instance_uid.in_(sop_instance_uids))
+    return set(tx.execute(asked).scalars())
+
+
+def decline(tx: Connection, instance_id: int, *, now: float) -> bool:
+    """End the new jobs of an image that was rejected before it came. False: it was not."""
+    title = tx.execute(
+        select(rejected.c.title)
+        .join(instance, instance.c.sop_instance_uid == rejected.c.sop_instance_uid)
+        .where(instance.c.id == instance_id)
+    ).scalar()
+    if title is None:
+        return False
+    cancel(tx, instance_id, title=RejectionTitle(title), now=now)
+    return True
+
+
+def cancel(tx: Connection, instance_id: int, *, title: RejectionTitle, now: float) -> int:
+    """The jobs of a rejected image end as DECLINED, whatever is done with them, or was; how many.
+
+    A worker that holds one loses the race; what a done one found stays in the ledger.
+    """
+    theirs = select(job.c.id, job.c.state, job.c.study_id).where(
+        job.c.instance_id == instance_id, job.c.state.in_([state.value for state in _CANCELLED])
+    )
+    return sum(
+        move(
+            tx,
+            JobState,
+            key,
+            JobState.DECLINED,
+            expect=JobState(state),
+            now=now,
+            study_id=study_id,
+            reason=Reason.REJECTED.value,
+            reason_code=Reason.REJECTED.value,
+            detail=SAID[title],
+            lease_until=None,
+            ended_at=now,
+        )
+        for key, state, study_id in tx.execute(theirs.order_by(job.c.id)).all()
+    )
