@@ -88,6 +88,7 @@ class Encoding:
                     header=header,
                     film_pixels=film.pixels,
                     film_valid=film.valid,
+                    film_window=film.window,
                     findings=drawn,
                     context=context,
                 )

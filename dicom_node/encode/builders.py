@@ -11,6 +11,8 @@ from pydicom.uid import ExplicitVRLittleEndian
 
 from dicom_node.domain import EncodedResult, Finding, Kind, Profile
 from dicom_node.encode.context import EncodeContext
+from dicom_node.encode.display import Window
+from dicom_node.encode.gsps import build_gsps
 from dicom_node.encode.identity import read_text
 from dicom_node.encode.marks import ENCODER_VERSION
 from dicom_node.encode.part10 import part10
@@ -28,12 +30,14 @@ class Builder(Protocol):
         header: Dataset,
         film_pixels: NDArray[np.uint16],
         film_valid: NDArray[np.bool_] | None,
+        film_window: Window | None,
         findings: Sequence[Finding],
         context: EncodeContext,
     ) -> Dataset: ...
 
 
-BUILDERS: Mapping[Kind, Builder] = {Kind.SEG: build_seg, Kind.SC: build_sc}
+#: of the kinds that belong to one image
+BUILDERS: Mapping[Kind, Builder] = {Kind.SEG: build_seg, Kind.SC: build_sc, Kind.GSPS: build_gsps}
 
 
 def build(
@@ -43,16 +47,18 @@ def build(
     header: Dataset,
     film_pixels: NDArray[np.uint16],
     film_valid: NDArray[np.bool_] | None,
+    film_window: Window | None = None,
     findings: Sequence[Finding],
     context: EncodeContext,
 ) -> EncodedResult:
     """One object of one image, complete. The same arguments give the same bytes, on every day and host.
 
     `header` holds the source's HEADER_KEYWORDS (more does no harm); it is not changed. `film_pixels` is
-    (rows, columns) of the source, 0 = black as displayed; `film_valid` False where there is no picture; `findings`
-    are those to show (see `findings.shown`), in the order of their numbers. A value of the header that breaks its
-    VR is carried as it is; one that cannot be written is left out and named in Image Comments. Raises ValueError
-    for a header without study or SOP instance, for a mask outside the film, for a SEG of nothing.
+    (rows, columns) of the source, 0 = black as displayed; `film_valid` False where there is no picture; `film_window`
+    is the one that it is displayed with, None for the VOI LUT of the header; `findings` are those to show (see
+    `findings.shown`), in the order of their numbers. A value of the header that breaks its VR is carried as it is; one
+    that cannot be written is left out and named in Image Comments. Raises ValueError for a header without study or
+    SOP instance, for a mask outside the film, for a SEG or a GSPS of nothing.
     """
     for keyword in ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID", "SOPClassUID"):
         if not read_text(header, keyword):
@@ -65,6 +71,7 @@ def build(
             header=header,
             film_pixels=film_pixels,
             film_valid=film_valid,
+            film_window=film_window,
             findings=findings,
             context=context,
         )

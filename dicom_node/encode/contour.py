@@ -41,6 +41,25 @@ def region(finding: Finding, *, most: int = MOST_POINTS) -> Points:
     return scaled
 
 
+def outlines(finding: Finding, *, most: int = MOST_POINTS, most_parts: int = 20) -> list[Points]:
+    """The outlines of its parts and holes in the source image one by one, each closed as that of `region` is.
+
+    For what draws them as lines. Where there would be more than `most` points or `most_parts` outlines the mask is made
+    coarser as for `region`. Raises ValueError for an empty mask.
+    """
+    if not finding.mask.any():
+        raise ValueError("a finding whose mask is empty has no outline")
+    row, column = finding.mask_origin
+    rows, columns = finding.mask.shape
+    mask, factor, loops = finding.mask, 1, None
+    while loops is None or len(loops) > most_parts:
+        if loops is not None or _corners(mask) > most:
+            mask, factor = _coarser(mask), factor * 2
+        loops = contours(mask) if _corners(mask) <= most else None
+    closed = [np.vstack([loop, loop[:1]]) for loop in loops]
+    return [np.minimum(loop * factor, (columns, rows)) + np.array((column, row)) for loop in closed]
+
+
 def contours(mask: NDArray[np.bool_]) -> list[Points]:
     """The closed outlines of `mask` (rows, columns): corners (points, 2) of (x, y), the first one not repeated.
 

@@ -16,8 +16,8 @@ from dicom_node.encode.times import ResultTimes
 _LOSSY = ("LossyImageCompression", "LossyImageCompressionRatio", "LossyImageCompressionMethod")
 
 
-def finish(result: Dataset, header: Dataset, context: EncodeContext, times: ResultTimes) -> None:
-    """Give `result` the identity of `header`, and overwrite all that highdicom took from the clock."""
+def sign(result: Dataset, header: Dataset, context: EncodeContext, times: ResultTimes) -> None:
+    """Give `result` the identity of `header`, our marks, and the moment that was handed in."""
     left_out = copy_identity(header, result)
     if left_out:
         result.ImageComments = f"Not copied from the source, whose values cannot be written: {', '.join(left_out)}"
@@ -29,10 +29,15 @@ def finish(result: Dataset, header: Dataset, context: EncodeContext, times: Resu
     result.InstanceNumber = result_instance_number(header)
     result.BodyPartExamined = "CHEST"
     result.InstanceCreationDate, result.InstanceCreationTime = date_and_time(times.created)
+    result.ContributingEquipmentSequence = contributing_equipment(header, context, when=times.created_dt)
+
+
+def finish(result: Dataset, header: Dataset, context: EncodeContext, times: ResultTimes) -> None:
+    """`sign` a `result` that is an image, and say which image it was made from; overwrites what highdicom made up."""
+    sign(result, header, context, times)
     result.ContentDate, result.ContentTime = date_and_time(times.content)
     result.SourceImageSequence = [source_image(header)]
     result.ReferencedSeriesSequence = [referenced_series(header)]
-    result.ContributingEquipmentSequence = contributing_equipment(header, context, when=times.created_dt)
     _keep_orientation(result, header)
     _keep_compression(result, header)
 

@@ -62,8 +62,16 @@ InstanceCreationDate InstanceCreationTime Manufacturer ManufacturerModelName Dev
 StationName
 """
 
+#: how the source is displayed: Modality LUT, VOI LUT, shutter, polarity (PS3.3 C.11.1, C.11.2, C.7.6.11)
+_DISPLAY = """
+PhotometricInterpretation PresentationLUTShape PixelRepresentation RescaleIntercept RescaleSlope RescaleType
+ModalityLUTSequence WindowCenter WindowWidth VOILUTFunction VOILUTSequence ShutterShape ShutterLeftVerticalEdge
+ShutterRightVerticalEdge ShutterUpperHorizontalEdge ShutterLowerHorizontalEdge CenterOfCircularShutter
+RadiusOfCircularShutter VerticesOfThePolygonalShutter
+"""
+
 #: all that `build` wants of a source's header; nothing else of it need leave the child that parsed it
-HEADER_KEYWORDS: tuple[str, ...] = IDENTITY_KEYWORDS + tuple(_SOURCE.split())
+HEADER_KEYWORDS: tuple[str, ...] = IDENTITY_KEYWORDS + tuple(f"{_SOURCE}{_DISPLAY}".split())
 
 #: type 2 of the Patient and General Study modules: present in every result, empty where the source has none
 _ALWAYS = (

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
+from dicom_node.encode.colour import Ink
 from dicom_node.encode.outline import Outline
 
 Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
@@ -24,19 +25,24 @@ def width(text: str, face: Font) -> int:
     return int(np.ceil(right - left))
 
 
-def draw_labels(picture: Image.Image, labels: Sequence[str], outlines: Sequence[Outline], *, size: int) -> None:
-    """Write each label beside its outline, where it covers least of any region and of any other label."""
+def draw_labels(
+    picture: Image.Image, labels: Sequence[str], outlines: Sequence[Outline], inks: Sequence[Ink], *, size: int
+) -> None:
+    """Write each label in its ink beside its outline, where it covers least of any region and of any other label."""
     face = font(size)
     draw = ImageDraw.Draw(picture)
     taken = np.zeros((picture.height, picture.width), np.uint8)
     for one in outlines:
         taken[one.window] |= one.covered
-    for text, one in zip(labels, outlines, strict=True):
+    for text, one, ink in zip(labels, outlines, inks, strict=True):
         extent = (width(text, face) + 6, int(size * 1.3))
         x, y = _place(one, extent, taken)
         # the number may cover a region if it must, another number never: its place counts a hundredfold
         taken[max(0, y) : y + extent[1], max(0, x) : x + extent[0]] = 100
-        draw.text((x + 3, y + extent[1] // 2), text, fill=255, font=face, anchor="lm", stroke_width=2, stroke_fill=0)
+        place = (x + 3, y + extent[1] // 2)
+        # Pillow wants a grey as a number
+        fill: int | Ink = ink if len(ink) > 1 else ink[0]
+        draw.text(place, text, fill=fill, font=face, anchor="lm", stroke_width=2, stroke_fill=0)
 
 
 def _place(one: Outline, extent: tuple[int, int], taken: NDArray[np.uint8]) -> tuple[int, int]:

@@ -9,7 +9,7 @@ IMPLEMENTATION_CLASS_UID = "2.25.12427373979577603450830615480893543041"
 #: Implementation Version Name (0002,0013), at most 16 characters
 IMPLEMENTATION_VERSION_NAME = "CHEXNODE"
 #: changes whenever the same inputs would give other bytes; part of every UID
-ENCODER_VERSION = "1"
+ENCODER_VERSION = "2"
 
 
 def is_result(manufacturer: str, manufacturer_model_name: str) -> bool:

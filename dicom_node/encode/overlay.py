@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from dicom_node.domain import Finding
+from dicom_node.encode.colour import WHITE, Ink, colour_of
 from dicom_node.encode.context import EncodeContext
 from dicom_node.encode.equipment import ascii_text
 from dicom_node.encode.lettering import draw_labels, footer
@@ -42,8 +43,9 @@ def render_overlay(
     *,
     film_valid: NDArray[np.bool_] | None = None,
     pixel_aspect: float = 1.0,
+    colour: bool = False,
 ) -> NDArray[np.uint8]:
-    """(rows, columns) uint8, 0 = black, square pixels, long side at most 2,048 with the footer.
+    """(rows, columns) uint8, or (rows, columns, RGB) in `colour`: 0 = black, square pixels, long side at most 2,048.
 
     `film_pixels` (rows, columns), 0 = black as displayed; `film_valid` False where it shows no anatomy;
     `pixel_aspect` is a pixel's height over its width. Nothing is flipped, cropped or turned.
@@ -56,11 +58,12 @@ def render_overlay(
     pen = Pen(width=max(1.3, long_side * _LINES), gap=max(1.0, long_side * _LINES * 0.8))
     scale = (size[0] / rows, size[1] / columns)
     outlines = [outline(finding, scale=scale, size=size, pen=pen) for finding in findings]
-    picture = Image.fromarray(_drawn(shown, outlines))
+    inks: list[Ink] = [colour_of(number + 1).rgb if colour else WHITE for number in range(len(findings))]
+    picture = Image.fromarray(_drawn(shown, outlines, inks)).convert("RGB" if colour else "L")
     labels = [f"{number}  {finding.confidence:.2f}" for number, finding in enumerate(findings, start=1)]
-    draw_labels(picture, labels, outlines, size=letters)
+    draw_labels(picture, labels, outlines, inks, size=letters)
     # a film narrower than its footer stands in the middle of black
-    whole = Image.new("L", (strip.width, size[0] + strip.height), 0)
+    whole = Image.new(picture.mode, (strip.width, size[0] + strip.height))
     whole.paste(picture, ((strip.width - size[1]) // 2, 0))
     whole.paste(strip, (0, size[0]))
     return np.asarray(whole, np.uint8)
@@ -91,11 +94,15 @@ def _displayed(
     return np.asarray(reduced, np.uint8)
 
 
-def _drawn(shown: NDArray[np.uint8], outlines: Sequence[Outline]) -> NDArray[np.uint8]:
+def _drawn(shown: NDArray[np.uint8], outlines: Sequence[Outline], inks: Sequence[Ink]) -> NDArray[np.uint8]:
     """All dark lines first, so that none lies on another's light one."""
-    canvas = shown.astype(np.float32)
+    plain = shown.astype(np.float32)
     for one in outlines:
-        canvas[one.window] *= 1 - one.dark
-    for one in outlines:
-        canvas[one.window] += (255 - canvas[one.window]) * one.light
-    return np.rint(canvas).astype(np.uint8)
+        plain[one.window] *= 1 - one.dark
+    if not inks:
+        return np.rint(plain).astype(np.uint8)
+    canvas = np.stack([plain] * len(inks[0]), axis=-1)
+    for one, ink in zip(outlines, inks, strict=True):
+        canvas[one.window] += (np.array(ink, np.float32) - canvas[one.window]) * one.light[..., None]
+    drawn = np.rint(canvas).astype(np.uint8)
+    return drawn if drawn.shape[2] > 1 else drawn[..., 0]

@@ -1,4 +1,4 @@
-"""The Segmentation (PS3.3 A.51): BINARY, one frame, one segment, pixel for pixel on the source."""
+"""The Segmentation (PS3.3 A.51): BINARY, pixel for pixel on the source; one segment in all, or one a finding."""
 
 from collections.abc import Sequence
 
@@ -18,19 +18,19 @@ from pydicom.sr.coding import Code
 from pydicom.uid import ComputedRadiographyImageStorage
 
 from dicom_node.domain import Finding, Kind, Profile
+from dicom_node.encode.colour import colour_of
 from dicom_node.encode.context import EncodeContext
+from dicom_node.encode.display import Window
 from dicom_node.encode.equipment import ascii_text, software_versions
 from dicom_node.encode.findings import united_mask
 from dicom_node.encode.finish import date_and_time, finish
 from dicom_node.encode.identity import read_text
 from dicom_node.encode.marks import MANUFACTURER, MODEL_NAME
-from dicom_node.encode.profiles import PROFILES
+from dicom_node.encode.profiles import PROFILES, Segments
 from dicom_node.encode.sources import derivation_image, pixel_spacing, result_instance_number
 from dicom_node.encode.times import result_times
+from dicom_node.encode.tracking import tracking
 from dicom_node.encode.uids import frame_of_reference_uid, image_uid
-
-#: an orange that stands out from grey and from the usual red, green and blue of other marks; CIELab L*, a*, b*
-_COLOUR = (72.0, 38.0, 74.0)
 
 
 def build_seg(
@@ -39,15 +39,19 @@ def build_seg(
     header: Dataset,
     film_pixels: NDArray[np.uint16],
     film_valid: NDArray[np.bool_] | None,
+    film_window: Window | None,
     findings: Sequence[Finding],
     context: EncodeContext,
 ) -> Dataset:
-    """One segment 'Abnormality', the masks of `findings` united. Raises ValueError where they cover nothing."""
-    del film_valid
+    """The masks of `findings`, united or each in a segment and a frame of its own, as `profile` has it.
+
+    Raises ValueError where they cover nothing.
+    """
+    del film_valid, film_window
     rows, columns = film_pixels.shape
-    mask = united_mask(findings, (rows, columns))
-    if not mask.any():
+    if not united_mask(findings, (rows, columns)).any():
         raise ValueError("a SEG without a single pixel says nothing: ask kinds_for what to build")
+    segments = _segments(PROFILES[profile].segments, findings)
     times = result_times(header, context.content_time)
 
     def uid(role: str) -> str:
@@ -55,9 +59,12 @@ def build_seg(
 
     result: Dataset = Segmentation(
         source_images=[_stand_in(header, profile, rows=rows, columns=columns)],
-        pixel_array=mask,
+        pixel_array=np.stack([united_mask(of, (rows, columns)) for _, of in segments], axis=-1)[None],
         segmentation_type=SegmentationTypeValues.BINARY,
-        segment_descriptions=[_segment(context, tracking_uid=uid("tracking"))],
+        segment_descriptions=[
+            _description(segment_number, number, of, context)
+            for segment_number, (number, of) in enumerate(segments, start=1)
+        ],
         series_instance_uid=uid("series"),
         series_number=context.seg_series_number,
         sop_instance_uid=uid("instance"),
@@ -74,7 +81,8 @@ def build_seg(
     finish(result, header, context, times)
     # one image, one series: the series begins with it
     result.SeriesDate, result.SeriesTime = date_and_time(times.content)
-    result.PerFrameFunctionalGroupsSequence[0].DerivationImageSequence = [derivation_image(header)]
+    for frame in result.PerFrameFunctionalGroupsSequence:
+        frame.DerivationImageSequence = [derivation_image(header)]
     organization = uid("dimension organization")
     result.DimensionOrganizationSequence[0].DimensionOrganizationUID = organization
     for index in result.DimensionIndexSequence:
@@ -107,20 +115,36 @@ def _stand_in(header: Dataset, profile: Profile, *, rows: int, columns: int) -> 
     return source
 
 
-def _segment(context: EncodeContext, *, tracking_uid: str) -> SegmentDescription:
-    return SegmentDescription(
-        segment_number=1,
-        segment_label="Abnormality",
+def _segments(style: Segments, findings: Sequence[Finding]) -> list[tuple[int | None, tuple[Finding, ...]]]:
+    """What each segment holds: the number of its finding, None for all of them as one, and the findings."""
+    if style is Segments.UNITED:
+        return [(None, tuple(findings))]
+    # the number is that of the outlines, also where a finding without a pixel has no segment
+    return [(number, (finding,)) for number, finding in enumerate(findings, start=1) if finding.mask.any()]
+
+
+def _description(
+    segment_number: int, number: int | None, findings: Sequence[Finding], context: EncodeContext
+) -> SegmentDescription:
+    tracked = tracking(
+        number, input_digest=context.input_digest, model_digest=context.model_digest, parameters=context.parameters
+    )
+    description = SegmentDescription(
+        segment_number=segment_number,
+        segment_label="Abnormality" if number is None else f"Abnormality {number}",
         # CID 7150 and CID 7159
         segmented_property_category=codes.SCT.MorphologicallyAbnormalStructure,
         segmented_property_type=codes.SCT.Lesion,
         algorithm_type=SegmentAlgorithmTypeValues.AUTOMATIC,
         algorithm_identification=_algorithm(context),
-        tracking_uid=tracking_uid,
-        tracking_id=f"chexnode {context.input_digest[:12]}",
+        tracking_uid=tracked.uid,
+        tracking_id=tracked.identifier,
         anatomic_regions=[codes.SCT.Chest],
-        display_color=CIELabColor(*_COLOUR),
+        display_color=CIELabColor(*colour_of(number or 1).lab),
     )
+    confidences = ", ".join(f"{finding.confidence:.2f}" for finding in findings)
+    description.SegmentDescription = f"Confidence {confidences}; shown from {context.threshold:.3g}; research use only"
+    return description
 
 
 def _algorithm(context: EncodeContext) -> AlgorithmIdentificationSequence:

@@ -23,7 +23,7 @@ def code_item(code: Code) -> Dataset:
 
 def source_image(header: Dataset) -> Dataset:
     """An item of Source Image Sequence (0008,2112): pixels were processed, orientation and place kept."""
-    item = _referenced(header)
+    item = referenced_image(header)
     item.PurposeOfReferenceCodeSequence = [code_item(codes.DCM.SourceImageForImageProcessingOperation)]
     return item
 
@@ -42,11 +42,12 @@ def referenced_series(header: Dataset) -> Dataset:
     """An item of Referenced Series Sequence (0008,1115), PS3.3 C.12.2."""
     item = Dataset()
     item.SeriesInstanceUID = read_text(header, "SeriesInstanceUID")
-    item.ReferencedInstanceSequence = [_referenced(header)]
+    item.ReferencedInstanceSequence = [referenced_image(header)]
     return item
 
 
-def _referenced(header: Dataset) -> Dataset:
+def referenced_image(header: Dataset) -> Dataset:
+    """An item that names the source (PS3.3 10.8)."""
     item = Dataset()
     item.ReferencedSOPClassUID = read_text(header, "SOPClassUID")
     item.ReferencedSOPInstanceUID = read_text(header, "SOPInstanceUID")

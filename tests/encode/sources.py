@@ -14,7 +14,7 @@ from pydicom.filewriter import dcmwrite
 from pydicom.uid import ExplicitVRLittleEndian
 
 from dicom_node.domain import EncodedResult, Finding, Kind, Profile
-from dicom_node.encode.builders import build
+from dicom_node.encode.builders import BUILDERS, build
 from dicom_node.encode.context import EncodeContext
 from dicom_node.encode.identity import header_of
 from dicom_node.encode.profiles import PROFILES
@@ -32,7 +32,9 @@ CONTEXT = EncodeContext(
     software_version="0.1.0",
 )
 
-#: every object that there is
+#: the kinds that belong to one image
+KINDS = tuple(BUILDERS)
+#: every object of one image that there is
 ALL = [(profile, kind) for profile, row in PROFILES.items() for kind in row.kinds]
 
 #: fixed, so that two runs of the tests encode the same

@@ -11,7 +11,7 @@ from pydicom.tag import Tag
 from dicom_node.domain import Kind, Profile
 from dicom_node.encode.elements import element
 from dicom_node.encode.identity import HEADER_KEYWORDS, IDENTITY_KEYWORDS, copy_identity, header_of
-from tests.encode.sources import encode, film, finding, full, header, read
+from tests.encode.sources import KINDS, encode, film, finding, full, header, read
 
 VRS = ["AE", "CS", "DA", "DS", "IS", "LO", "OB", "PN", "SQ", "TM", "UI", "UN", "US", "UT", "??"]
 ODD = st.one_of(
@@ -73,7 +73,7 @@ ODDITIES: list[dict[str, tuple[str, bytes]]] = [
 
 def encoded_all(odd: Dataset) -> list[bytes]:
     return [
-        encode(kind, Profile.OHIF, of=odd, pixels=film(9, 7), findings=(finding(2, 2, 3, 3),)).data for kind in Kind
+        encode(kind, Profile.OHIF, of=odd, pixels=film(9, 7), findings=(finding(2, 2, 3, 3),)).data for kind in KINDS
     ]
 
 
@@ -89,7 +89,7 @@ def test_no_header_stops_a_result(values: dict[str, tuple[str, bytes]], little_e
     assert all(encoded_all(with_octets(values, little_endian=little_endian)))
 
 
-@pytest.mark.parametrize("kind", Kind)
+@pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("keyword", NEEDED)
 @pytest.mark.parametrize("octets", [b"1.2.x", b"1.2\r\n", b"1." + b"3" * 90, b"\xff\xfe\xfd", b"1\\2"])
 def test_a_malformed_uid_is_repeated_as_it_is(kind: Kind, keyword: str, octets: bytes) -> None:

@@ -10,8 +10,10 @@ from numpy.typing import NDArray
 from pydicom.uid import SecondaryCaptureImageStorage
 
 from dicom_node.domain import Finding, Kind, Profile
+from dicom_node.encode.colour import colour_of
 from dicom_node.encode.overlay import footer_lines, render_overlay
-from tests.encode.sources import CONTEXT, UIDS, encode, film, finding, full, header, read, source
+from dicom_node.encode.profiles import PROFILES
+from tests.encode.sources import ALL, CONTEXT, UIDS, encode, film, finding, full, header, read, source
 
 WORDS = footer_lines(CONTEXT, marks=1)
 
@@ -58,6 +60,25 @@ def test_a_light_line_beside_a_dark_one_is_seen_on_any_film(value: int) -> None:
     row = round(400.5 * picture.shape[1] / 800)
     difference = picture[row].astype(int) - clean[row].astype(int)
     assert np.abs(difference).max() > 100
+
+
+def test_in_colour_the_film_stays_grey_and_each_mark_has_a_colour_of_its_own() -> None:
+    pixels = grey(900, 800)
+    pair = [disc(300, 250, 60, confidence=0.9), disc(600, 550, 60, confidence=0.8)]
+    plain, colour = (render_overlay(pixels, pair, WORDS, colour=wanted) for wanted in (False, True))
+    assert colour.shape == (*plain.shape, 3)
+    tinted = (colour != colour[..., :1]).any(-1)
+    film_alone = ~tinted & ~touched(plain, render_overlay(pixels, [], WORDS))
+    assert film_alone.mean() > 0.95
+    assert np.array_equal(colour[film_alone], np.repeat(plain[film_alone, None], 3, axis=1))
+    # what is white on grey monitors is in the finding's own colour, the dark line stays dark
+    scale = plain.shape[1] / 800
+    y, x = np.mgrid[0 : plain.shape[0], 0 : plain.shape[1]] / scale
+    for number, (row, column) in enumerate(((300.5, 250.5), (600.5, 550.5)), start=1):
+        ring = np.abs(np.hypot(y - row, x - column) - 65) < 6
+        assert (colour[ring & (plain == 255)] == colour_of(number).rgb).all()
+        assert (ring & (plain == 255)).sum() > 50
+    assert np.array_equal(*(render_overlay(pixels, [], WORDS, colour=True)[..., channel] for channel in (0, 2)))
 
 
 @pytest.mark.parametrize(
@@ -165,20 +186,29 @@ def test_what_the_footer_says() -> None:
 def test_no_word_about_the_patient_reaches_the_pixels() -> None:
     one, other = header(full()), header(full(PatientID="Z-9", AccessionNumber="Z-8", InstanceNumber=77))
     other.StudyDate = "19990909"
-    for kind in Kind:
-        assert read(encode(kind, of=one)).PixelData == read(encode(kind, of=other)).PixelData
+    for profile, kind in ALL:
+        if kind in (Kind.SC, Kind.SEG):
+            assert read(encode(kind, profile, of=one)).PixelData == read(encode(kind, profile, of=other)).PixelData
 
 
-@pytest.mark.parametrize("profile", Profile)
+@pytest.mark.parametrize("profile", [profile for profile, kind in ALL if kind is Kind.SC])
 def test_what_the_secondary_capture_says(profile: Profile) -> None:
     original = full("DX", PatientOrientation=["R", "F"])
     result = read(encode(Kind.SC, profile, of=header(original)))
     assert result.SOPClassUID == SecondaryCaptureImageStorage
-    assert (result.PhotometricInterpretation, result.BitsAllocated, result.BitsStored) == ("MONOCHROME2", 8, 8)
-    assert result.pixel_array.shape == (result.Rows, result.Columns)
+    assert (result.BitsAllocated, result.BitsStored) == (8, 8)
+    if PROFILES[profile].sc_colour:
+        assert (result.PhotometricInterpretation, result.PlanarConfiguration) == ("RGB", 0)
+        assert result.pixel_array.shape == (result.Rows, result.Columns, 3)
+        # both belong to grey pictures alone
+        assert "WindowCenter" not in result
+        assert "PresentationLUTShape" not in result
+    else:
+        assert result.PhotometricInterpretation == "MONOCHROME2"
+        assert result.pixel_array.shape == (result.Rows, result.Columns)
+        assert (result.WindowCenter, result.WindowWidth) == (128, 256)
     assert result.ImageType[:2] == ["DERIVED", "SECONDARY"]
     assert (result.BurnedInAnnotation, result.Modality, result.ConversionType) == ("NO", "OT", "WSD")
-    assert (result.WindowCenter, result.WindowWidth) == (128, 256)
     assert result.PatientOrientation == ["R", "F"]
     assert result.SeriesDescription == CONTEXT.sc_description
     (reference,) = result.SourceImageSequence

@@ -13,21 +13,29 @@ from pydicom.uid import SegmentationStorage
 from dicom_node.domain import Finding, Kind, Profile
 from dicom_node.encode.findings import shown, united_mask
 from dicom_node.encode.seg import build_seg
-from tests.encode.sources import CONTEXT, UIDS, bare, encode, film, finding, full, header, read, source
+from tests.encode.sources import ALL, CONTEXT, UIDS, bare, encode, film, finding, full, header, read, source
 
 HEADER = header(full())
-PROFILES = [Profile.STRICT, Profile.OHIF]
+PROFILES = [profile for profile, kind in ALL if kind is Kind.SEG]
+#: the profiles of one segment in all, and of one a finding
+UNITED = [Profile.STRICT, Profile.OHIF]
+A_FINDING = [Profile.AIR, Profile.SLICER]
 
 
-def sent_back(profile: Profile, shape: tuple[int, int], findings: tuple[Finding, ...]) -> NDArray[np.bool_]:
-    """The mask as highdicom reads it out of the file, found by the source that it refers to."""
+def sent_back(profile: Profile, shape: tuple[int, int], findings: tuple[Finding, ...]) -> list[NDArray[np.bool_]]:
+    """The mask of each segment as highdicom reads it out of the file, found by the source that it refers to."""
     result = encode(Kind.SEG, profile, of=HEADER, pixels=np.zeros(shape, np.uint16), findings=findings)
     segmentation = highdicom.seg.segread(BytesIO(result.data))
     frames = segmentation.get_pixels_by_source_instance(
-        source_sop_instance_uids=[UIDS["SOPInstanceUID"]], segment_numbers=[1], ignore_spatial_locations=True
+        source_sop_instance_uids=[UIDS["SOPInstanceUID"]], ignore_spatial_locations=True
     )
-    assert frames.shape == (1, *shape, 1)
-    return np.asarray(frames[0, :, :, 0] == 1)
+    assert frames.shape == (1, *shape, segmentation.number_of_segments)
+    return [np.asarray(frames[0, :, :, n] == 1) for n in range(frames.shape[3])]
+
+
+def masks(profile: Profile, shape: tuple[int, int], findings: tuple[Finding, ...]) -> list[NDArray[np.bool_]]:
+    """What the segments should hold."""
+    return [united_mask(of, shape) for of in ([findings] if profile in UNITED else [(one,) for one in findings])]
 
 
 @st.composite
@@ -52,19 +60,46 @@ def test_the_mask_that_is_read_back_is_the_mask_that_was_predicted(
     case: tuple[tuple[int, int], tuple[Finding, ...]], profile: Profile
 ) -> None:
     shape, findings = case
-    assert np.array_equal(sent_back(profile, shape, findings), united_mask(findings, shape))
+    sent, expected = sent_back(profile, shape, findings), masks(profile, shape, findings)
+    assert len(sent) == len(expected)
+    assert all(map(np.array_equal, sent, expected))
 
 
 @pytest.mark.parametrize("profile", PROFILES)
 @pytest.mark.parametrize("shape", [(1, 1), (1, 9), (7, 3), (441, 439), (4300, 3500)])
 def test_sizes_that_are_odd_tiny_and_large(profile: Profile, shape: tuple[int, int]) -> None:
     corner = finding(shape[0] - 1, shape[1] - 1, 1, 1)
-    assert np.array_equal(sent_back(profile, shape, (corner,)), united_mask((corner,), shape))
+    (sent,) = sent_back(profile, shape, (corner,))
+    assert np.array_equal(sent, united_mask((corner,), shape))
 
 
 def test_pydicom_reads_the_same_pixels() -> None:
     findings = (finding(1, 2, 5, 6), finding(30, 20, 20, 15))
     assert np.array_equal(read(encode(Kind.SEG, findings=findings)).pixel_array, united_mask(findings, (64, 48)))
+
+
+@pytest.mark.parametrize("profile", A_FINDING)
+def test_a_segment_a_finding_under_its_own_number_label_and_colour(profile: Profile) -> None:
+    nothing = finding(0, 0, mask=np.zeros((3, 3)))
+    found = (finding(2, 3, 20, 20, confidence=0.875), nothing, finding(10, 10, 20, 20, confidence=0.375))
+    result = read(encode(Kind.SEG, profile, findings=found))
+    assert [one.SegmentNumber for one in result.SegmentSequence] == [1, 2]
+    # the number is the finding's: it stands beside the outline of the SC too
+    assert [one.SegmentLabel for one in result.SegmentSequence] == ["Abnormality 1", "Abnormality 3"]
+    assert result.SegmentSequence[1].SegmentDescription == "Confidence 0.38; shown from 0.25; research use only"
+    assert len({tuple(one.RecommendedDisplayCIELabValue) for one in result.SegmentSequence}) == 2
+    # where two findings overlap each keeps its pixels
+    first, second = result.pixel_array
+    assert np.array_equal(first, united_mask(found[:1], (64, 48)))
+    assert np.array_equal(second, united_mask(found[2:], (64, 48)))
+    numbers = [
+        f.SegmentIdentificationSequence[0].ReferencedSegmentNumber for f in result.PerFrameFunctionalGroupsSequence
+    ]
+    assert numbers == [1, 2]
+    for frame in result.PerFrameFunctionalGroupsSequence:
+        assert (
+            frame.DerivationImageSequence[0].SourceImageSequence[0].ReferencedSOPInstanceUID == UIDS["SOPInstanceUID"]
+        )
 
 
 @pytest.mark.parametrize("profile", PROFILES)
@@ -73,14 +108,14 @@ def test_what_the_segment_says(profile: Profile) -> None:
     assert result.SOPClassUID == SegmentationStorage
     assert (result.SegmentationType, result.NumberOfFrames, len(result.SegmentSequence)) == ("BINARY", 1, 1)
     segment = result.SegmentSequence[0]
-    assert segment.SegmentLabel == "Abnormality"
+    assert segment.SegmentLabel == ("Abnormality" if profile in UNITED else "Abnormality 1")
     assert segment.SegmentAlgorithmType == "AUTOMATIC"
     assert code(segment.SegmentedPropertyCategoryCodeSequence) == ("49755003", "SCT")
     assert code(segment.SegmentedPropertyTypeCodeSequence) == ("52988006", "SCT")
     assert code(segment.AnatomicRegionSequence) == ("816094009", "SCT")
     assert len(segment.RecommendedDisplayCIELabValue) == 3
     assert segment.TrackingUID.startswith("2.25.")
-    assert segment.TrackingID
+    assert segment.TrackingID.startswith("chexnode ")
     (algorithm,) = segment.SegmentationAlgorithmIdentificationSequence
     assert code(algorithm.AlgorithmFamilyCodeSequence) == ("123110", "DCM")
     assert algorithm.AlgorithmName == "probe"
@@ -115,14 +150,16 @@ def test_it_refers_to_its_source_and_to_nothing_else(profile: Profile) -> None:
     assert b"2.25.1\0" not in encode(Kind.SEG, profile, of=header(original)).data
 
 
-def test_strict_invents_no_geometry_and_hands_none_on() -> None:
-    result = read(encode(Kind.SEG, Profile.STRICT, of=header(full())))
+@pytest.mark.parametrize("profile", [Profile.STRICT, Profile.AIR])
+def test_strict_invents_no_geometry_and_hands_none_on(profile: Profile) -> None:
+    result = read(encode(Kind.SEG, profile, of=header(full())))
     text = str(result)
     for word in ("Frame of Reference UID", "Pixel Spacing", "Image Position", "Image Orientation", "Slice Thickness"):
         assert word not in text
     assert result.PatientOrientation == ["L", "F"]
 
 
+@pytest.mark.parametrize("profile", [Profile.OHIF, Profile.SLICER])
 @pytest.mark.parametrize(
     ("attributes", "spacing"),
     [
@@ -132,8 +169,10 @@ def test_strict_invents_no_geometry_and_hands_none_on() -> None:
         ({"ImagerPixelSpacing": None}, [1, 1]),
     ],
 )
-def test_ohif_gets_the_geometry_that_it_cannot_do_without(attributes: dict[str, object], spacing: list[float]) -> None:
-    result = read(encode(Kind.SEG, Profile.OHIF, of=header(source(**attributes))))
+def test_those_get_a_geometry_that_cannot_do_without(
+    attributes: dict[str, object], spacing: list[float], profile: Profile
+) -> None:
+    result = read(encode(Kind.SEG, profile, of=header(source(**attributes))))
     shared = result.SharedFunctionalGroupsSequence[0]
     assert list(shared.PixelMeasuresSequence[0].PixelSpacing) == spacing
     assert shared.PixelMeasuresSequence[0].SliceThickness == 1
@@ -186,7 +225,7 @@ def test_the_source_is_lossy_so_is_what_was_made_of_it() -> None:
         "LossyImageCompressionRatio": 12,
         "LossyImageCompressionMethod": "ISO_10918_1",
     }
-    for kind in Kind:
+    for kind in (Kind.SEG, Kind.SC):
         result = read(encode(kind, of=header(full(**lossy))))
         assert (result.LossyImageCompression, result.LossyImageCompressionRatio) == ("01", 12)
         assert result.LossyImageCompressionMethod == "ISO_10918_1"
@@ -195,6 +234,12 @@ def test_the_source_is_lossy_so_is_what_was_made_of_it() -> None:
 
 def test_the_builder_alone_calls_no_other_identity_than_the_headers() -> None:
     result = build_seg(
-        Profile.OHIF, header=HEADER, film_pixels=film(), film_valid=None, findings=(finding(3, 3),), context=CONTEXT
+        Profile.OHIF,
+        header=HEADER,
+        film_pixels=film(),
+        film_valid=None,
+        film_window=None,
+        findings=(finding(3, 3),),
+        context=CONTEXT,
     )
     assert result.PatientID == "P-2002"

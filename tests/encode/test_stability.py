@@ -11,11 +11,12 @@ from uuid import RFC_4122, UUID
 import pytest
 from pydicom.dataset import Dataset
 
-from dicom_node.domain import Kind, Profile
+from dicom_node.domain import Clean, Kind, Profile
 from dicom_node.encode.marks import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME, is_result
-from dicom_node.encode.profiles import PROFILES, kinds_for
+from dicom_node.encode.profiles import PROFILES, kinds_for, study_kinds_for
+from dicom_node.encode.tracking import tracking
 from dicom_node.encode.uids import derived_uid
-from tests.encode.sources import ALL, CONTEXT, encode, everything, full, header, read, source
+from tests.encode.sources import ALL, CONTEXT, encode, everything, finding, full, header, read, source
 from tests.waiting import wait_for
 
 
@@ -41,7 +42,7 @@ def test_another_day_changes_the_times_alone(profile: Profile, kind: Kind) -> No
     differing = {line[:11] for line in set(str(read(today)).splitlines()) ^ set(str(read(later)).splitlines())}
     assert differing <= {
         "(0008,0012)", "(0008,0013)", "(0008,0021)", "(0008,0023)", "(0008,0031)", "(0008,0033)",
-        "(0018,1012)", "(0018,1014)", "   (0018,a0", "   (0018,A0",
+        "(0018,1012)", "(0018,1014)", "   (0018,a0", "   (0018,A0", "(0070,0082)", "(0070,0083)",
     }  # fmt: skip
 
 
@@ -137,7 +138,7 @@ def test_whoever_sorts_finds_the_originals_first(profile: Profile, when: str) ->
     def moment(dataset: Dataset) -> tuple[str, str]:
         return max(
             (str(dataset.get(f"{of}Date") or ""), str(dataset.get(f"{of}Time") or ""))
-            for of in ("Content", "Series", "Acquisition")
+            for of in ("Content", "Series", "Acquisition", "PresentationCreation")
         )
 
     for key in (number, moment):
@@ -189,8 +190,50 @@ def test_any_chexnode_knows_its_own(profile: Profile, kind: Kind) -> None:
 
 
 def test_which_objects_a_profile_has() -> None:
-    assert kinds_for(Profile.STRICT, any_findings=True) == (Kind.SEG, Kind.SC)
-    assert kinds_for(Profile.OHIF, any_findings=True) == (Kind.SEG, Kind.SC)
-    assert kinds_for(Profile.SC_ONLY, any_findings=True) == (Kind.SC,)
+    of_an_image = {
+        Profile.STRICT: (Kind.SEG, Kind.SC),
+        Profile.AIR: (Kind.SEG,),
+        Profile.OHIF: (Kind.SEG, Kind.SC),
+        Profile.SLICER: (Kind.SEG,),
+        Profile.CLASSIC_PACS: (Kind.SC, Kind.GSPS),
+        Profile.SC_ONLY: (Kind.SC,),
+    }
+    of_a_study = {profile: () if profile in (Profile.STRICT, Profile.SC_ONLY) else (Kind.SR,) for profile in Profile}
     for profile in Profile:
-        assert kinds_for(profile, any_findings=False) == (Kind.SC,)
+        assert kinds_for(profile, any_findings=True) == of_an_image[profile]
+        assert study_kinds_for(profile, any_findings=True) == of_a_study[profile]
+
+
+def test_nothing_found_is_said_once_or_everywhere_or_not_at_all() -> None:
+    for profile, row in PROFILES.items():
+
+        def said(clean: Clean, profile: Profile = profile) -> tuple[tuple[Kind, ...], tuple[Kind, ...]]:
+            of_an_image = kinds_for(profile, any_findings=False, clean=clean)
+            return of_an_image, study_kinds_for(profile, any_findings=False, clean=clean)
+
+        picture = tuple(kind for kind in row.kinds if kind is Kind.SC)
+        assert said(Clean.ONCE) == (((), (Kind.SR,)) if row.study_kinds else (picture, ()))
+        assert any(said(Clean.ONCE)), "each profile can say it"
+        assert said(Clean.EVERYWHERE) == (picture, row.study_kinds)
+        assert said(Clean.NOTHING) == ((), ())
+        # what was found on an image is told whatever is said of clean ones
+        for clean in Clean:
+            assert kinds_for(profile, any_findings=True, clean=clean) == row.kinds
+            assert study_kinds_for(profile, any_findings=True, clean=clean) == row.study_kinds
+
+
+def test_a_finding_is_tracked_by_one_uid_in_every_object_and_profile() -> None:
+    found = (finding(20, 10, confidence=0.8), finding(40, 30, 5, 5, confidence=0.4))
+    tracked = [
+        tracking(n, input_digest=CONTEXT.input_digest, model_digest=CONTEXT.model_digest, parameters=CONTEXT.parameters)
+        for n in (1, 2)
+    ]
+    air, slicer = (read(encode(Kind.SEG, of_one, findings=found)) for of_one in (Profile.AIR, Profile.SLICER))
+    state = read(encode(Kind.GSPS, Profile.CLASSIC_PACS, findings=found))
+    expected = [(one.identifier, one.uid) for one in tracked]
+    for seg in (air, slicer):
+        assert [(one.TrackingID, one.TrackingUID) for one in seg.SegmentSequence] == expected
+    lines = [annotation.GraphicObjectSequence[0] for annotation in state.GraphicAnnotationSequence[:2]]
+    assert [(line.TrackingID, line.TrackingUID) for line in lines] == expected
+    (united,) = read(encode(Kind.SEG, findings=found)).SegmentSequence
+    assert united.TrackingUID not in {one.uid for one in tracked}

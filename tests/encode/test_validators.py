@@ -15,7 +15,7 @@ from pydicom.dataset import Dataset
 
 from dicom_node.domain import EncodedResult, Kind, Profile
 from dicom_node.encode.identity import header_of
-from tests.encode.sources import ALL, MAKERS, SCRIPTS, bare, encode, film, finding, full, header
+from tests.encode.sources import ALL, KINDS, MAKERS, SCRIPTS, bare, encode, film, finding, full, header
 
 pytestmark = [
     pytest.mark.peer,
@@ -98,7 +98,7 @@ def test_nothing_found(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("shape", [(1, 1), (3, 5), (513, 401), (4300, 3500)])
 def test_any_size(shape: tuple[int, int], tmp_path: Path) -> None:
-    for kind in Kind:
+    for kind in KINDS:
         result = encode(kind, Profile.OHIF, of=header(full()), pixels=film(*shape), findings=(finding(0, 0, 1, 1),))
         assert complaints(result, tmp_path) == []
 
