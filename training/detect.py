@@ -22,11 +22,11 @@ from training.predictions import Predictions
 Found = tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]
 
 #: boxes of a film at most
-_MOST = 40
+_MOST = 30
 #: of boxes that overlap this much (IoU) only the best remains
 _SUPPRESS = 0.35
 #: scores below this are dropped
-_LEAST = 0.01
+_LEAST = 0.02
 #: power of the expected quality in a score
 _QUALITY = 0.5
 #: components are sought above each of these probabilities, and hold this many cells at least
@@ -81,7 +81,7 @@ def _both(plain: Tensor, mirrored: Tensor) -> Tensor:
 
 def _instances(heads: Heads) -> list[Found]:
     """Boxes at the maxima of the heat, of each film the best, suppressed across channels."""
-    n, channels, grid, _ = heads.heat.shape
+    n, grid = len(heads.heat), heads.heat.shape[-1]
     score = heads.heat * heads.quality**_QUALITY
     score = torch.where(heads.heat == functional.max_pool2d(heads.heat, 3, 1, 1), score, 0.0)
     values, places = score.flatten(1).topk(min(_MOST, score[0].numel()))

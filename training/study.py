@@ -116,10 +116,12 @@ class Bench:
         return protocol.control(self.examples, run.fold, target, run.seed)
 
     def test_films(self, run: Run) -> list[Example]:
-        """What a run is measured on."""
+        """What a run is measured on: with a target the films that show it, and clean normals."""
         if run.study == "ablation":
             return [example for example in self.examples if example.split == "val"]
         assert run.fold is not None
+        if run.target is not None:
+            return [film for part in protocol.measured(self.examples, run.fold, run.target) for film in part]
         return [example for example in self.examples if protocol.fold_of(example.patient) == run.fold]
 
     def self_supervised(self, encoder: str) -> dict[str, Tensor]:
