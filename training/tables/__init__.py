@@ -1,0 +1,1 @@
+"""The tables of the model card, each by one command: `python -m training.tables NAME --help`."""

@@ -1,0 +1,137 @@
+"""Diseases never seen: recall on a disease by trainings that had it, had not, or had as many other films less.
+
+The protocol stands in `training.protocol`. Two halves of the patients, each measured by the network trained on the
+other; a threshold is found for each network on the clean normals of its half, in each bootstrap row again, so that
+all are compared at equal false positives on normal films. A box counts whatever channel says it: of a net with one
+channel a disease, another disease's will do.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from training.arms import UNSEEN
+from training.datalist import Example
+from training.evaluation.bootstrap import divide, draws
+from training.evaluation.curves import auroc, hits_at
+from training.evaluation.matching import Bools, Floats, match, truth_of
+from training.predictions import Predictions
+from training.protocol import TARGETS, measured
+from training.tables.runs import Run, over_seeds
+
+FOLDS = (0, 1)
+ROLES = ("seen", "left_out", "control")
+#: false positives a normal film at which recall is told, and how they are written
+POINTS: Mapping[float, str] = {0.25: "1/4", 1.0: "1"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Half:
+    """The films of one fold that a target is measured on."""
+
+    examples: tuple[Example, ...]
+    #: (N,) clean normals
+    normal: Bools
+    #: (G,) the findings that are the target
+    target: Bools
+    #: (B, N)
+    drawn: Floats
+
+
+@dataclass(frozen=True, kw_only=True)
+class Measured:
+    """One arm in one role on one target; mean over seeds."""
+
+    #: (B, P) recall at POINTS
+    recall: Floats
+    #: (B,) films with the target against clean normals, mean of the halves
+    auroc: Floats
+
+
+@dataclass(frozen=True, kw_only=True)
+class Results:
+    """All of the study that could be measured."""
+
+    #: (target, arm, role)
+    measured: Mapping[tuple[str, str, str], Measured]
+    #: target → films that show it, findings that are it, clean normals
+    counts: Mapping[str, tuple[int, int, int]]
+
+
+def halves(examples: Sequence[Example], target: str) -> list[Half]:
+    """Both halves, their patients drawn together."""
+    pairs = [measured(examples, fold, target) for fold in FOLDS]
+    films = [[*shown, *normals] for shown, normals in pairs]
+    drawn = draws([example.patient for half in films for example in half])
+    parts = np.split(drawn, [len(films[0])], axis=1)
+    return [
+        Half(
+            examples=tuple(half),
+            normal=np.arange(len(half)) >= len(shown),
+            target=np.array([bool(f.labels & TARGETS[target]) for e in half for f in e.findings], bool),
+            drawn=part,
+        )
+        for half, (shown, _), part in zip(films, pairs, parts, strict=True)
+    ]
+
+
+def of_networks(of: Sequence[Half], predictions: Sequence[Predictions]) -> Measured:
+    """One network a half."""
+    hits, total, ranks = [], [], []
+    for half, predicted in zip(of, predictions, strict=True):
+        here = predicted.on([example.id for example in half.examples])
+        outcomes = match(here, [truth_of(example) for example in half.examples])
+        hits.append(hits_at(outcomes, half.drawn, list(POINTS), counted=half.normal, of=half.target))
+        total.append(half.drawn @ outcomes.findings_on(half.target))
+        ranks.append(auroc(here.images.astype(np.float64), ~half.normal, half.normal, half.drawn))
+    recall = divide(np.sum(hits, axis=0), np.sum(total, axis=0)[:, None])
+    return Measured(recall=recall, auroc=np.mean(ranks, axis=0))
+
+
+def find(runs: Sequence[Run], arm: str, target: str, role: str) -> list[list[Run]]:
+    """The runs of both halves, for each seed that has both; `seen` may be shared by targets (`target` None)."""
+    found = []
+    for seed in sorted({run.seed for run in runs}):
+        pair = [_one(runs, (arm, role, seed, fold), target) for fold in FOLDS]
+        complete = [run for run in pair if run is not None]
+        if len(complete) == len(FOLDS):
+            found.append(complete)
+    return found
+
+
+def _one(runs: Sequence[Run], key: tuple[str, str, int, int], target: str) -> Run | None:
+    fitting = [run for run in runs if (run.arm, run.role, run.seed, run.fold) == key]
+    own = [run for run in fitting if run.target == target]
+    shared = [run for run in fitting if run.target is None and run.role == "seen"]
+    return next(iter(own + shared), None)
+
+
+def arms_of(runs: Sequence[Run]) -> list[str]:
+    """The arms there are, known ones first."""
+    names = {run.arm for run in runs}
+    return [arm for arm in UNSEEN if arm in names] + sorted(names - UNSEEN.keys())
+
+
+def measure(examples: Sequence[Example], runs: Sequence[Run]) -> Results:
+    """Everything whose runs are there."""
+    results, counts = {}, {}
+    # A network that saw everything serves several targets: read once.
+    shared = {run.folder: run.predictions() for run in runs if run.target is None}
+    for target in TARGETS:
+        of = halves(examples, target)
+        normals = sum(int(half.normal.sum()) for half in of)
+        findings = sum(int(half.target.sum()) for half in of)
+        counts[target] = (sum(len(half.examples) for half in of) - normals, findings, normals)
+        for arm in arms_of(runs):
+            for role in ROLES:
+                seeds = [
+                    of_networks(of, [shared[r.folder] if r.target is None else r.predictions() for r in pair])
+                    for pair in find(runs, arm, target, role)
+                ]
+                if seeds:
+                    results[target, arm, role] = Measured(
+                        recall=over_seeds([one.recall for one in seeds], arm + role),
+                        auroc=over_seeds([one.auroc for one in seeds], arm + role),
+                    )
+    return Results(measured=results, counts=counts)
