@@ -71,7 +71,7 @@ def tint(sight: Sight) -> NDArray[np.float64]:
 def shows_the_film(sight: Sight, source: Dataset) -> bool:
     """Whether the greys on the screen are those of the film at these very points, in its own window."""
     film = ndimage.uniform_filter(source.pixel_array.astype(float), 5)
-    values = film[sight.points[:, 1], sight.points[:, 0]]
+    values = film[sight.pixels[:, 1], sight.pixels[:, 0]]
     lowest = float(source.WindowCenter) - float(source.WindowWidth) / 2
     expected = np.clip((values - lowest) / float(source.WindowWidth), 0, 1) * 255
     away = np.abs(sight.colours.mean(axis=1) - expected)
@@ -90,9 +90,44 @@ def test_the_seg_opens_on_the_x_ray_with_no_click_and_lies_on_the_lesion(viewer:
         return (on, off) if shows_the_film(off, read.source) and np.median(tint(on)) > 20 else None
 
     on, off = wait_for("the film with a tint on its lesions", tinted, seconds=PATIENCE, every=1)
-    assert len(on.points) > 100
-    assert len(off.points) > 1000
+    assert len(on.pixels) > 100
+    assert len(off.pixels) > 1000
     assert np.mean(tint(on) > 20) > 0.99
     assert np.mean(np.abs(np.ptp(off.colours, axis=1)) < 6) > 0.99
+    assert viewer.toasts() == []
+    assert viewer.errors == []
+
+
+def planes(picture: NDArray[np.uint8]) -> NDArray[np.float64]:
+    """(rows, columns, 3): red, green and blue of a picture, grey or coloured."""
+    return np.broadcast_to(picture.reshape(*picture.shape[:2], -1), (*picture.shape[:2], 3)).astype(float)
+
+
+def without_lines(picture: NDArray[np.float64]) -> NDArray[np.float64]:
+    """A picture with everything thin taken out of it."""
+    return np.stack([ndimage.median_filter(plane, 15) for plane in np.moveaxis(picture, -1, 0)], axis=-1)
+
+
+def test_the_secondary_capture_opens_and_shows_its_outlines(viewer: Viewer, read: Read) -> None:
+    [capture] = read.results.overlays
+    uid = str(capture.SOPInstanceUID)
+    picture = planes(capture.pixel_array)
+    bare = without_lines(picture)
+    viewer.open(read.study)
+    viewer.wait_for_image(str(read.source.SOPInstanceUID))
+    viewer.take(str(capture.SeriesDescription))
+    viewer.wait_for_image(uid)
+
+    def shown() -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
+        """How far the screen is from the picture, and from one without lines, at all places where these differ."""
+        screen = viewer.look("ohif-sc")
+        drawn, empty = (viewer.projected(each, uid, screen) for each in (picture, bare))
+        lines = np.abs(drawn - empty).max(axis=-1) > 60
+        away = [np.abs(screen[lines] - each[lines]).max(axis=-1) for each in (drawn, empty)]
+        return (away[0], away[1]) if np.mean(away[0] < 40) > 0.95 else None
+
+    from_drawn, from_empty = wait_for("the outlines of the Secondary Capture", shown, seconds=PATIENCE, every=1)
+    assert len(from_drawn) > 1000
+    assert np.mean(from_empty < 40) < 0.05
     assert viewer.toasts() == []
     assert viewer.errors == []

@@ -1,7 +1,7 @@
 """A radiologist's screen: OHIF in Debian's Chromium, without a display. What is judged is the picture on it."""
 
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from io import BytesIO
@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from PIL import Image
+from scipy import ndimage
 
 from tests.waiting import wait_for
 
@@ -30,8 +31,8 @@ _FLAGS = (
 #: seconds until a first view stands on two busy cores
 PATIENCE = 150.0
 
-#: page coordinates of image pixels: by the geometry of the viewport that shows the image; null elsewhere, and where
-#: something of the viewer's own lies above the picture
+#: where on the page points of an image lie, by the geometry of the viewport that shows it, and whether they can be
+#: seen: inside the viewport, with nothing of the viewer's own above them. null: no viewport shows the image
 _PLACES = """([uid, points]) => {
   for (const engine of cornerstone.getRenderingEngines() || [])
     for (const viewport of engine.getViewports()) {
@@ -41,10 +42,9 @@ _PLACES = """([uid, points]) => {
       return points.map(([column, row]) => {
         const world = cornerstone.utilities.imageToWorldCoords(imageId, [column, row]);
         const [x, y] = viewport.worldToCanvas(world);
-        const at = [box.left + x, box.top + y];
-        if (x < 1 || y < 1 || x > box.width - 1 || y > box.height - 1) return null;
-        const above = document.elementFromPoint(...at);
-        return viewport.element.contains(above) ? at : null;
+        const inside = x > 1 && y > 1 && x < box.width - 1 && y < box.height - 1;
+        const above = document.elementFromPoint(box.left + x, box.top + y);
+        return [box.left + x, box.top + y, inside && viewport.element.contains(above)];
       });
     }
   return null;
@@ -56,8 +56,8 @@ class Sight:
     """Where the asked pixels of an image were seen, and the colours there."""
 
     #: (n, 2) column and row in the image, those that can be seen
-    points: NDArray[np.int64]
-    #: (n, 3) red, green, blue on the screen, 0..255
+    pixels: NDArray[np.int64]
+    #: (n, 3) red, green, blue there, 0..255
     colours: NDArray[np.float64]
 
 
@@ -76,13 +76,17 @@ class Viewer:
         asked = "".join(f"&{name}={value}" for name, value in parameters.items())
         self.page.goto(f"{self._origin}/viewer?StudyInstanceUIDs={study_instance_uid}{asked}", timeout=PATIENCE * 1000)
 
+    def take(self, series_description: str) -> None:
+        """Bring a series into the viewport as a reader does: a double click in the list of series."""
+        self.page.locator('[data-cy^="study-browser-thumbnail"]', has_text=series_description).dblclick()
+
     def wait_for_image(self, sop_instance_uid: str) -> None:
         """Until the image is on the screen in some viewport."""
 
         def shown() -> bool:
             return (
                 bool(self.page.evaluate("!!window.cornerstone"))
-                and self._places(sop_instance_uid, [(0, 0)]) is not None
+                and self._found(sop_instance_uid, np.zeros((1, 2))) is not None
             )
 
         wait_for(f"the viewer to show image {sop_instance_uid}", shown, seconds=PATIENCE, every=0.5)
@@ -94,20 +98,42 @@ class Viewer:
         (SEEN / f"{name}.png").write_bytes(png)
         return np.asarray(Image.open(BytesIO(png)).convert("RGB"))
 
-    def sight(self, screen: NDArray[np.uint8], sop_instance_uid: str, points: NDArray[np.int64]) -> Sight:
-        """The colours of an image's pixels `points` (n, 2; column, row) on `screen`."""
-        places = self._places(sop_instance_uid, points.tolist())
-        assert places is not None, f"no viewport shows image {sop_instance_uid}"
-        kept = [(point, place) for point, place in zip(points, places, strict=True) if place is not None]
-        x, y = np.array([place for _, place in kept]).round().astype(int).T
-        return Sight(points=np.array([point for point, _ in kept]), colours=screen[y, x].astype(float))
+    def places(self, sop_instance_uid: str, coordinates: NDArray[Any]) -> NDArray[np.float64]:
+        """(n, 2) x and y on the screen of `coordinates` (n, 2; column, row; PS3.3 C.18.6.1.1: the first pixel's centre
+        is at 0.5, 0.5).
+        """
+        found = self._found(sop_instance_uid, coordinates)
+        assert found is not None, f"no viewport shows image {sop_instance_uid}"
+        return np.array([place[:2] for place in found])
+
+    def sight(self, screen: NDArray[np.uint8], sop_instance_uid: str, pixels: NDArray[np.int64]) -> Sight:
+        """The colours of an image's `pixels` (n, 2; column, row) on `screen`."""
+        found = self._found(sop_instance_uid, pixels + 0.5)
+        assert found is not None, f"no viewport shows image {sop_instance_uid}"
+        kept = [(pixel, place[:2]) for pixel, place in zip(pixels, found, strict=True) if place[2]]
+        x, y = np.floor([place for _, place in kept]).astype(int).T
+        return Sight(pixels=np.array([pixel for pixel, _ in kept]), colours=screen[y, x].astype(float))
+
+    def projected(
+        self, picture: NDArray[np.float64], sop_instance_uid: str, screen: NDArray[np.uint8]
+    ) -> NDArray[np.float64]:
+        """(height, width, 3): what the screen would show, had the image the pixels `picture`; nan beside the image.
+
+        Upright viewports only: nothing turned, nothing flipped.
+        """
+        (left, top), (right, bottom) = self.places(sop_instance_uid, np.array([(0, 0), picture.shape[1::-1]]))
+        columns = (np.arange(screen.shape[1]) + 0.5 - left) / (right - left) * picture.shape[1] - 0.5
+        rows = (np.arange(screen.shape[0]) + 0.5 - top) / (bottom - top) * picture.shape[0] - 0.5
+        at = np.meshgrid(rows, columns, indexing="ij")
+        planes = np.moveaxis(picture, -1, 0)
+        return np.stack([ndimage.map_coordinates(plane, at, order=1, cval=np.nan) for plane in planes], axis=-1)
 
     def toasts(self) -> list[str]:
         """What the viewer complains of in the corner of its page."""
         return list(self.page.locator('[data-sonner-toast][data-type="error"]').all_inner_texts())
 
-    def _places(self, uid: str, points: Sequence[Any]) -> list[list[float] | None] | None:
-        return self.page.evaluate(_PLACES, [uid, points])  # type: ignore[no-any-return]
+    def _found(self, uid: str, coordinates: NDArray[Any]) -> list[list[Any]] | None:
+        return self.page.evaluate(_PLACES, [uid, coordinates.tolist()])  # type: ignore[no-any-return]
 
 
 @contextmanager
