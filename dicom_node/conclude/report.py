@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import structlog
 
-from dicom_node.domain import Finding, Profile
+from dicom_node.domain import Profile
 from dicom_node.encode.profiles import PROFILES
 from dicom_node.errors import NodeError
 from dicom_node.ledger import Ledger, Tx, findings, reports
@@ -55,35 +55,27 @@ class Reporter:
         before stands. Raises OutOfRoom, StorageFault, LedgerUnavailable.
         """
         wanted = [profile for profile in profiles if PROFILES[profile].study_kinds]
-        with self._ledger.reading() as tx:
-            earlier = tuple(reports.current(tx, study.study_id))
-            if not (wanted or earlier):
-                return Draft()
-            outcomes = tuple(reports.outcomes(tx, study.study_id))
-            found = {each.job.job_id: findings.of_job(tx, each.job.job_id) for each in outcomes if each.job is not None}
-        if not wanted:
-            return Draft(outcomes=outcomes, earlier=earlier)
         try:
-            written = self._written(study, wanted, outcomes, earlier, found, now=now)
+            return self._draft(study, wanted, now=now)
         except NodeError:
             raise
         except Exception:  # one image must not keep every study of the node from its conclusion
             log.exception("a report cannot be written", study=study.study_id, revision=study.revision)
             return Draft()
-        return Draft(outcomes=outcomes, earlier=earlier, written=written)
 
-    def _written(
-        self,
-        study: StudyRow,
-        profiles: list[Profile],
-        outcomes: tuple[Outcome, ...],
-        earlier: tuple[ResultRow, ...],
-        found: dict[int, list[Finding]],
-        *,
-        now: float,
-    ) -> tuple[StoredResult, ...]:
+    def _draft(self, study: StudyRow, profiles: list[Profile], *, now: float) -> Draft:
+        with self._ledger.reading() as tx:
+            earlier = tuple(reports.current(tx, study.study_id))
+            if not (profiles or earlier):
+                return Draft()
+            outcomes = tuple(reports.outcomes(tx, study.study_id))
+            found = {each.job.job_id: findings.of_job(tx, each.job.job_id) for each in outcomes if each.job is not None}
+        if not profiles:
+            return Draft(outcomes=outcomes, earlier=earlier)
         # a node that writes no report does without pydicom here, which takes 30 MB
         from dicom_node.conclude.writing import Writer
 
         writer = Writer(self._spool, self._section, study, now=now)
-        return tuple(writer.write(profiles, outcomes, earlier, found))
+        return Draft(
+            outcomes=outcomes, earlier=earlier, written=tuple(writer.write(profiles, outcomes, earlier, found))
+        )
