@@ -16,6 +16,7 @@ from pydicom.dataset import Dataset
 from dicom_node.analyse import wire
 from dicom_node.analyse.headers import text
 from dicom_node.analyse.parse import parse_header, picture_digest, read_film, spacing_mm
+from dicom_node.analyse.rejection import Rejection, rejection
 from dicom_node.analyse.select import select
 from dicom_node.domain import Reason
 from dicom_node.encode.identity import header_of
@@ -60,6 +61,9 @@ class Answerer:
             with Path(request["path"]).open("rb") as file:
                 parsed = parse_header(file)
                 message = _header_message(parsed.header)
+                if (note := rejection(parsed.header)) is not None:
+                    yield message | _note_message(note), ()
+                    return
                 verdict = select(
                     parsed.header,
                     self._rules,
@@ -88,6 +92,15 @@ def _header_message(header: Dataset) -> dict[str, Any]:
     octets = [_plain(element) for element in header_of(header).values() if isinstance(element, RawDataElement)]
     identity = {name: text(header, keyword) for name, keyword in _IDENTITY.items()}
     return {"header": octets, "identity": identity, "spacing_mm": spacing_mm(header)}
+
+
+def _note_message(note: Rejection) -> dict[str, Any]:
+    title = f"{note.title.value} ({note.title.name.lower().replace('_', ' ')})"
+    return {
+        "reason": Reason.REJECTION_NOTE,
+        "detail": f"its title is {title}, objects that it names: {len(note.sop_instance_uids)}",
+        "rejection": {"title": note.title.value, "sop_instance_uids": note.sop_instance_uids},
+    }
 
 
 def _plain(element: RawDataElement) -> tuple[int, str | None, str]:

@@ -16,6 +16,7 @@ from pydicom.tag import Tag
 from pydicom.valuerep import VR
 
 from dicom_node.analyse import wire
+from dicom_node.analyse.rejection import Rejection, told
 from dicom_node.domain import Reason
 from dicom_node.encode.identity import HEADER_KEYWORDS
 from model.contract import Film
@@ -59,6 +60,8 @@ class Decoded:
     film: Film | None = None
     #: of the film as displayed, 64 hex digits
     picture_digest: str | None = None
+    #: what it withdraws; None: it is no rejection note
+    rejection: Rejection | None = None
     #: the file may be read later: its disk failed, or the child was killed from outside, twice
     transient: bool = False
 
@@ -79,6 +82,7 @@ def header_told(message: dict[str, Any]) -> Decoded:
             issuer_of_patient_id=str(identity["issuer_of_patient_id"]),
             accession_number=str(identity["accession_number"]),
             spacing_mm=_spacing(message["spacing_mm"]),
+            rejection=told(message.get("rejection")),
             sop_instance_uid=_uid(identity["sop_instance_uid"]),
             series_instance_uid=_uid(identity["series_instance_uid"]),
             study_instance_uid=_uid(identity["study_instance_uid"]),

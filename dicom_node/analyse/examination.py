@@ -25,6 +25,7 @@ _DECLINES = frozenset(
         Reason.STUDY_TOO_OLD,
         Reason.EXCLUDED_BY_RULE,
         Reason.LOOKS_UNLIKE_A_FRONTAL_CHEST,
+        Reason.REJECTION_NOTE,
     }
 )
 

@@ -4,7 +4,7 @@ Bytes of results are durable in the spool before the row that names them (law 4)
 discarded; what it left in the spool no row names, and it is swept.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from hashlib import sha256
@@ -13,11 +13,12 @@ import structlog
 
 from dicom_node.analyse.decoded import Decoded
 from dicom_node.analyse.examination import Examination, Status
+from dicom_node.analyse.rejection import Rejection
 from dicom_node.analyse.results import Encoding
 from dicom_node.domain import EncodedResult, Finding, JobState, Profile, Reason
 from dicom_node.encode import kept
 from dicom_node.errors import LostRace, Unreadable
-from dicom_node.ledger import Ledger, Tx, findings, headers, instances, jobs, versions
+from dicom_node.ledger import Ledger, Tx, findings, headers, instances, jobs, rejections, results, versions
 from dicom_node.ledger.headers import KeptHeader
 from dicom_node.ledger.identity import Identity
 from dicom_node.ledger.jobs import ClaimedJob
@@ -88,11 +89,32 @@ class Finisher:
         to = JobState.DECLINED if examination.status is Status.DECLINED else JobState.UNREADABLE
         header = self._keep_header(held, examination)
         with self._ledger.transaction() as tx:
+            if examination.decoded.rejection is not None:
+                self._reject(tx, held, examination.decoded.rejection)
             if examination.picture_digest is not None:
                 instances.set_picture(tx, held.claim.instance.instance_id, examination.picture_digest)
             jobs.finish_unread(tx, held.claim, to, reason=reason, detail=detail, now=self._clock())
             _name_header(tx, held, header)
         log.info(to.value, job=held.claim.job_id, study=held.claim.study_id, reason=reason.value, detail=detail)
+
+    def _reject(self, tx: Tx, held: Held, rejection: Rejection) -> None:
+        """What a rejection note does to images and results, before anything else of its transaction."""
+        effect = rejections.enter(
+            tx,
+            rejection.sop_instance_uids,
+            title=rejection.title,
+            note=held.claim.instance.sop_instance_uid,
+            study_id=held.claim.study_id,
+            now=self._clock(),
+        )
+        log.info(
+            "a rejection note came",
+            study=held.claim.study_id,
+            title=rejection.title.value,
+            images=effect.images,
+            jobs=effect.jobs,
+            results=effect.results,
+        )
 
     def _done(self, held: Held, examination: Examination) -> None:
         if examination.prediction is None or examination.picture_digest is None:
@@ -186,7 +208,12 @@ class Finisher:
             input_digest=held.claim.instance.digest,
             content_time=datetime.fromtimestamp(self._clock(), UTC).astimezone(),
         )
-        predecessors = _by_form(held.before.results if held.before is not None else ())
+        if held.before is not None:
+            earlier: Sequence[ResultRow] = held.before.results
+        else:  # analysed anew
+            with self._ledger.reading() as tx:
+                earlier = results.of_model(tx, held.claim.instance.sop_instance_uid, model_digest=held.claim.model)
+        predecessors = _by_form(earlier)
         return [self._keep(result, predecessors) for result in encoded]
 
     def _keep_header(self, held: Held, examination: Examination) -> KeptHeader | None:

@@ -39,7 +39,7 @@ def identifier() -> Column[int]:
     return Column("id", BigInteger().with_variant(Integer, "sqlite"), primary_key=True)
 
 
-def text(name: str, default: str | None = None) -> Column[str]:
+def string(name: str, default: str | None = None) -> Column[str]:
     """A text that is never null."""
     return Column(name, Text, nullable=False, server_default=default)
 
@@ -72,8 +72,8 @@ def queue() -> tuple[Column[int] | Column[float] | Column[float | None] | Column
         when("not_before"),
         maybe_when("lease_until"),
         number("token", 0),
-        text("owner", ""),
-        text("last_error", ""),
+        string("owner", ""),
+        string("last_error", ""),
         when("created_at"),
         maybe_when("ended_at"),
     )

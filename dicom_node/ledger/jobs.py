@@ -5,10 +5,10 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection, func, select, true, update
 
-from dicom_node.domain import Finding, JobState, Reason
+from dicom_node.domain import Finding, JobState, Reason, RejectionTitle
 from dicom_node.errors import LostRace
 from dicom_node.ledger import findings as finding_rows
-from dicom_node.ledger import instances, models, studies
+from dicom_node.ledger import instances, models, recall, studies
 from dicom_node.ledger import results as result_rows
 from dicom_node.ledger.move import move
 from dicom_node.ledger.rows import InstanceRow, StoredResult
@@ -108,7 +108,8 @@ def finish_done(
     """RUNNING → DONE with the findings and the image results, in one transaction. Raises LostRace.
 
     The instance becomes the current version if it was not (versions.Verdict.ANALYSE), and results of its other
-    versions leave the current set. A study that was concluded without this job gets its next revision. Of a
+    versions leave the current set; so do those of an earlier analysis of this one, and where the job was queued to
+    recall them they are. A study that was concluded without this job gets its next revision. Of a
     version that a newer one, or a person, has replaced meanwhile nothing of this happens: its results never
     enter the current set.
     """
@@ -126,14 +127,15 @@ def finish_unread(tx: Connection, claim: ClaimedJob, to: JobState, *, reason: Re
     """RUNNING → DECLINED or UNREADABLE, for good. Raises LostRace.
 
     A declined version becomes current, since its header is the newest word on the image, and the results of
-    its other versions leave the current set. An unreadable one that is not current changes nothing: the
-    version before it stands, and no revision comes of it.
+    its other versions, or of an earlier analysis, leave the current set. An unreadable one changes nothing of
+    that: what stood before it stands, and unless it was current itself no revision comes of it.
     """
     of = studies.lock(tx, claim.study_id, sop_instance_uid=claim.instance.sop_instance_uid)
     end(tx, claim, to, now=now, reason=reason.value, reason_code=reason.value, detail=detail)
     if not _stands(tx, claim) or (to is JobState.UNREADABLE and not claim.instance.is_current):
         return
-    _take_over(tx, claim, now=now)
+    if to is JobState.DECLINED:
+        _take_over(tx, claim, now=now)
     studies.reopen(tx, of, now=now, reason=f"a late job was {to.value}")
 
 
@@ -293,6 +295,13 @@ def _stands(tx: Connection, claim: ClaimedJob) -> bool:
 
 
 def _take_over(tx: Connection, claim: ClaimedJob, *, now: float) -> None:
-    if not claim.instance.is_current:
-        result_rows.retire(tx, claim.instance.sop_instance_uid, now=now)
+    """Nothing that was made of the image before is current any more."""
+    if claim.instance.is_current:
+        earlier = result_rows.of_model(tx, claim.instance.sop_instance_uid, model_digest=claim.model)
+        result_rows.supersede(tx, earlier, now=now)
+    else:
+        earlier = result_rows.retire(tx, claim.instance.sop_instance_uid, now=now)
         instances.make_current(tx, claim.instance)
+    title = tx.execute(select(job.c.recall_title).where(job.c.id == claim.job_id)).scalar_one()
+    if title:
+        recall.mark(tx, [row.result_id for row in earlier], title=RejectionTitle(title), now=now)

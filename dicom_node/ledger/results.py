@@ -8,7 +8,7 @@ from dicom_node.domain import DeliveryState, Kind, ResultState
 from dicom_node.ledger import deliveries
 from dicom_node.ledger.move import move
 from dicom_node.ledger.rows import ResultRow, StoredResult, insert_new, result_row
-from dicom_node.ledger.schema import delivery, in_state, instance, job, result
+from dicom_node.ledger.schema import delivery, in_state, instance, job, model, result
 
 
 def of_study(tx: Connection, study_id: int) -> list[ResultRow]:
@@ -33,6 +33,24 @@ def of_sop_instance(tx: Connection, sop_instance_uid: str) -> list[ResultRow]:
         .join(job, job.c.id == result.c.job_id)
         .join(instance, instance.c.id == job.c.instance_id)
         .where(instance.c.sop_instance_uid == sop_instance_uid, result.c.is_current == true())
+        .order_by(result.c.id)
+    )
+    return [result_row(row) for row in rows.mappings()]
+
+
+def of_model(tx: Connection, sop_instance_uid: str, *, model_digest: str) -> list[ResultRow]:
+    """The current results of one image that a model of the same name made, be it an earlier one or this very one."""
+    name = select(model.c.name).where(model.c.digest == model_digest).scalar_subquery()
+    rows = tx.execute(
+        select(result)
+        .join(job, job.c.id == result.c.job_id)
+        .join(instance, instance.c.id == job.c.instance_id)
+        .join(model, model.c.digest == job.c.model)
+        .where(
+            instance.c.sop_instance_uid == sop_instance_uid,
+            result.c.is_current == true(),
+            model.c.name == name,
+        )
         .order_by(result.c.id)
     )
     return [result_row(row) for row in rows.mappings()]

@@ -18,7 +18,7 @@ from sqlalchemy import (
 )
 
 from dicom_node.domain import DeliveryState, InstanceState, JobState, ResultState, StudyState
-from dicom_node.ledger.columns import identifier, index, maybe_when, number, queue, refers_to, text, when
+from dicom_node.ledger.columns import identifier, index, maybe_when, number, queue, refers_to, string, when
 from dicom_node.ledger.columns import in_state as in_state
 from dicom_node.ledger.columns import metadata as metadata
 
@@ -30,7 +30,7 @@ study = Table(
     metadata,
     identifier(),
     Column("study_instance_uid", Text, nullable=False, unique=True),
-    text("state"),
+    string("state"),
     number("revision", 1),
     number("priority", 0),
     when("first_arrival"),
@@ -38,11 +38,11 @@ study = Table(
     maybe_when("completed_at"),
     maybe_when("concluded_at"),
     # the identifying values of the whole ledger; `forget` blanks them
-    text("accession_number", ""),
-    text("patient_id", ""),
-    text("issuer_of_patient_id", ""),
+    string("accession_number", ""),
+    string("patient_id", ""),
+    string("issuer_of_patient_id", ""),
     # key of instance.identity; blanked too, after which those digests say nothing any more
-    text("identity_key", ""),
+    string("identity_key", ""),
 )
 Index("ix_study_last_arrival", study.c.last_arrival)
 index("ix_study_accession_number", study.c.accession_number, where=study.c.accession_number != literal_column("''"))
@@ -56,23 +56,23 @@ instance = Table(
     metadata,
     identifier(),
     refers_to("study_id", "study.id"),
-    text("sop_instance_uid"),
-    text("sop_class_uid"),
-    text("digest"),
-    text("transfer_syntax_uid"),
+    string("sop_instance_uid"),
+    string("sop_class_uid"),
+    string("digest"),
+    string("transfer_syntax_uid"),
     Column("size", BigInteger, nullable=False),
-    text("calling_ae_title"),
-    text("spool_key"),
+    string("calling_ae_title"),
+    string("spool_key"),
     when("received_at"),
-    text("state"),
-    text("reason_code", ""),
+    string("state"),
+    string("reason_code", ""),
     # the version that its SOP Instance UID stands for today
     Column("is_current", Boolean, nullable=False),
     # received while no model was active: jobs.insert_missing looks here
     Column("without_job", Boolean, nullable=False),
     Column("picture_digest", Text),
     # keyed digest of the identifying values, to tell whether a corrected header changed them
-    text("identity"),
+    string("identity"),
     UniqueConstraint("sop_instance_uid", "digest"),
 )
 Index("ix_instance_study", instance.c.study_id)
@@ -85,12 +85,12 @@ model = Table(
     metadata,
     identifier(),
     Column("digest", Text, nullable=False, unique=True),
-    text("name"),
-    text("version"),
+    string("name"),
+    string("version"),
     Column("active", Boolean, nullable=False),
     when("registered_at"),
     # JSON list of code value, scheme and meaning (CID 7162); empty: registered by a release that did not note it
-    text("family", ""),
+    string("family", ""),
 )
 
 # what of a model's findings is drawn, by the digest that jobs name: an image can be encoded again as it was at first
@@ -99,7 +99,7 @@ parameters = Table(
     metadata,
     identifier(),
     Column("model", Text, ForeignKey("model.digest"), nullable=False),
-    text("digest"),
+    string("digest"),
     Column("threshold", Double, nullable=False),
     number("most_findings"),
     UniqueConstraint("model", "digest"),
@@ -112,15 +112,15 @@ job = Table(
     refers_to("instance_id", "instance.id"),
     refers_to("study_id", "study.id"),
     Column("model", Text, ForeignKey("model.digest"), nullable=False),
-    text("parameters"),
+    string("parameters"),
     number("priority", 0),
-    text("state"),
+    string("state"),
     *queue(),
-    text("reason_code", ""),
-    text("detail", ""),
+    string("reason_code", ""),
+    string("detail", ""),
     Column("score", Double),
     # code of the rejection notes that withdraw what its results supersede; empty: that stays where it is
-    text("recall_title", ""),
+    string("recall_title", ""),
     UniqueConstraint("instance_id", "model", "parameters"),
 )
 Index("ix_job_study", job.c.study_id)
@@ -150,9 +150,9 @@ header = Table(
     metadata,
     identifier(),
     refers_to("job_id", "job.id", unique=True),
-    text("spool_key"),
+    string("spool_key"),
     # of the data set that the image's results were made from: of a version whose predecessor's stand, the predecessor's
-    text("input_digest"),
+    string("input_digest"),
 )
 
 report = Table(
@@ -163,7 +163,7 @@ report = Table(
     number("revision"),
     when("concluded_at"),
     # JSON list of the SOP Instance UIDs that the conclusion did not wait for
-    text("missing"),
+    string("missing"),
     UniqueConstraint("study_id", "revision"),
 )
 
@@ -185,16 +185,16 @@ result = Table(
     refers_to("study_id", "study.id"),
     refers_to("job_id", "job.id", nullable=True),
     refers_to("report_id", "report.id", nullable=True),
-    *(text(name) for name in ("kind", "profile", "encoder_version", "sop_class_uid", "series_instance_uid")),
-    *(text(name) for name in ("transfer_syntax_uid", "spool_key", "digest")),
+    *(string(name) for name in ("kind", "profile", "encoder_version", "sop_class_uid", "series_instance_uid")),
+    *(string(name) for name in ("transfer_syntax_uid", "spool_key", "digest")),
     # SOP Instance UID of the result that this one supersedes
     Column("predecessor", Text),
     # False once superseded: one current result set a study (law 11)
     Column("is_current", Boolean, nullable=False),
-    text("state"),
+    string("state"),
     when("created_at"),
     # code of the rejection notes that withdraw it; empty: it was never recalled
-    text("recall_title", ""),
+    string("recall_title", ""),
     maybe_when("recalled_at"),
     UniqueConstraint("job_id", "kind", "profile", "encoder_version"),
     UniqueConstraint("report_id", "kind", "profile", "encoder_version"),
@@ -208,8 +208,8 @@ delivery = Table(
     identifier(),
     refers_to("result_id", "result.id"),
     refers_to("study_id", "study.id"),
-    text("destination"),
-    text("state"),
+    string("destination"),
+    string("state"),
     *queue(),
     Column("released", Boolean, server_default=false(), nullable=False),
     UniqueConstraint("result_id", "destination"),
@@ -244,9 +244,9 @@ rejected = Table(
     identifier(),
     Column("sop_instance_uid", Text, nullable=False, unique=True),
     # code of the note's title
-    text("title"),
+    string("title"),
     # SOP Instance UID of the note
-    text("note"),
+    string("note"),
     when("at"),
 )
 
@@ -257,12 +257,12 @@ withdrawal = Table(
     identifier(),
     refers_to("study_id", "study.id"),
     refers_to("delivery_id", "delivery.id", unique=True),
-    text("title"),
+    string("title"),
     when("at"),
     # the rejection note, a result with a delivery of its own; None: it is not written yet
     refers_to("note_id", "result.id", nullable=True),
     # why no note can be written; empty: nothing is in the way
-    text("obstacle", ""),
+    string("obstacle", ""),
 )
 Index("ix_withdrawal_study", withdrawal.c.study_id)
 index(
@@ -277,11 +277,11 @@ event = Table(
     metadata,
     identifier(),
     refers_to("study_id", "study.id", nullable=True),
-    text("noun"),
+    string("noun"),
     Column("key", BigInteger, nullable=False),
-    text("from_state"),
-    text("to_state"),
-    text("reason", ""),
+    string("from_state"),
+    string("to_state"),
+    string("reason", ""),
     when("at"),
 )
 Index("ix_event_study", event.c.study_id, event.c.id)
@@ -290,10 +290,10 @@ process = Table(
     "process",
     metadata,
     identifier(),
-    text("role"),
-    text("host"),
+    string("role"),
+    string("host"),
     number("pid"),
-    text("version"),
+    string("version"),
     when("started_at"),
     when("seen_at"),
     UniqueConstraint("role", "host", "pid"),
