@@ -64,6 +64,20 @@ class Predictions:
         )
 
 
+def of_boxes(
+    ids: Sequence[str], boxes: Sequence[Sequence[tuple[Sequence[float], float]]], images: Sequence[float] | None = None
+) -> Predictions:
+    """Predictions of one channel from boxes with their scores in any order, and from logits where there are any."""
+    ranked = [sorted(film, key=lambda item: -item[1]) for film in boxes]
+    return Predictions(
+        ids=tuple(ids),
+        boxes=tuple(np.array([box for box, _ in film], np.float32).reshape(-1, 4) for film in ranked),
+        scores=tuple(np.array([score for _, score in film], np.float32) for film in ranked),
+        channels=tuple(np.zeros(len(film), np.int8) for film in ranked),
+        images=np.zeros(len(ids), np.float32) if images is None else np.array(images, np.float32),
+    )
+
+
 def joined(parts: Sequence[Predictions]) -> Predictions:
     """Predictions on several sets of films as one: the folds of a cross-validation, say."""
     return Predictions(

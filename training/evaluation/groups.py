@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from training.datalist import Example, Status, area, iou
-from training.evaluation.matching import Bools
+from training.datalist import Example, Status, iou
+from training.evaluation.matching import Bools, Floats, corners
 from training.protocol import clean_normal
 
 #: years, first and last of each band
@@ -46,18 +46,23 @@ def findings_by(examples: Sequence[Example]) -> dict[str, dict[str, Bools]]:
     """(G,) members of each group of findings, in the order of the films and of their findings."""
     pairs = [(example, finding) for example in examples for finding in example.findings]
     labels = sorted({label for _, finding in pairs for label in finding.labels})
-    share = np.array([100 * area(finding.box) for _, finding in pairs])
     films = films_by(examples)
     owner = np.repeat(np.arange(len(examples)), [len(e.findings) for e in examples])
     return {
         "disease": {label: np.array([label in finding.labels for _, finding in pairs], bool) for label in labels},
-        "size": {_band(low, high): (share >= low) & (share < high) for low, high in _bands()},
+        "size": by_size(corners([finding.box for _, finding in pairs])),
         "film": {name: members[owner] for name, members in films.items() if not name.startswith("read by")},
         "reader": {
             reader: np.array([reader in _drawn_by(example, finding.box) for example, finding in pairs], bool)
             for reader in sorted({region.reader for example, _ in pairs for region in example.regions})
         },
     }
+
+
+def by_size(boxes: Floats) -> dict[str, Bools]:
+    """(G,) members of each band of size of (G, 4) boxes."""
+    share = 100 * (boxes[:, 2:] - boxes[:, :2]).prod(1)
+    return {_band(low, high): (share >= low) & (share < high) for low, high in _bands()}
 
 
 def _columns(examples: Sequence[Example]) -> tuple[list[int | None], list[int | None]]:

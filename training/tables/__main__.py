@@ -4,7 +4,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from training.datalist import read_nih
+from training.datalist import read_films
 from training.evaluation import pictures
 from training.tables.ablation import ablation
 from training.tables.card import insert, markdown, write
@@ -18,7 +18,7 @@ def main() -> int:
     """The command line; 1 and a sentence on stderr where a table cannot be made."""
     arguments = _parser().parse_args()
     try:
-        examples = read_nih(arguments.data)
+        examples = read_films(arguments.data)
         sheets = STUDIES[arguments.table](examples, read_runs(arguments.runs, arguments.table))
         text = markdown(sheets)
         print(text)
@@ -38,7 +38,7 @@ def _parser() -> argparse.ArgumentParser:
     tables = parser.add_subparsers(dest="table", required=True, metavar="NAME")
     for name, function in STUDIES.items():
         table = tables.add_parser(name, help=(function.__doc__ or "").splitlines()[0])
-        table.add_argument("--data", type=Path, required=True, help="folder with annotations.json")
+        table.add_argument("--data", type=Path, required=True, help="datalist, or folder with annotations.json")
         table.add_argument("--runs", type=Path, default=Path("runs"), help="where training.study left its trainings")
         table.add_argument("--out", type=Path, help="folder for NAME.md, .json, .csv and .png")
         table.add_argument("--card", type=Path, help="put the table between its markers in this file")
