@@ -9,6 +9,7 @@ from dicom_node.alive import HEARTBEAT, say_alive, wake_at
 from dicom_node.conclude.complete import complete_quiet, conclude_ready
 from dicom_node.conclude.report import Reporter
 from dicom_node.conclude.schedule import Schedule, Task
+from dicom_node.conclude.withdraw import write_notes
 from dicom_node.config import Role, Settings
 from dicom_node.errors import Retryable
 from dicom_node.ledger import Channel, Ledger, deliveries, jobs, studies
@@ -45,7 +46,7 @@ def run(settings: Settings, stop: threading.Event) -> None:
                 due = schedule.due()
                 if Task.HEARTBEAT in due:
                     say_alive(ledger, Role.CONCLUDE)
-                schedule.look_at(look(ledger, settings, reporter, now=time.time()))
+                schedule.look_at(look(ledger, settings, reporter, spool, now=time.time()))
                 if Task.RETAIN in due and (retaining is None or not retaining.is_alive()):
                     # beside the loop: to delete a week's studies takes minutes, and a conclusion does not wait for it
                     retaining = threading.Thread(target=_retain, args=(retention, stop), name="retain", daemon=True)
@@ -57,7 +58,7 @@ def run(settings: Settings, stop: threading.Event) -> None:
         ledger.close()
 
 
-def look(ledger: Ledger, settings: Settings, reporter: Reporter, *, now: float) -> float | None:
+def look(ledger: Ledger, settings: Settings, reporter: Reporter, spool: Spool, *, now: float) -> float | None:
     """Do all that is due at `now`; when something is due next that no bell rings for.
 
     Raises what Ledger and Spool do.
@@ -65,6 +66,7 @@ def look(ledger: Ledger, settings: Settings, reporter: Reporter, *, now: float) 
     _reclaim(ledger, settings.analyse.attempts, now=now)
     complete_quiet(ledger, settings.conclude, now=now)
     conclude_ready(ledger, settings.conclude, reporter, settings.route, now=now)
+    write_notes(ledger, spool, now=now)
     with ledger.reading() as tx:
         times = (
             studies.next_due(

@@ -11,7 +11,7 @@ import structlog
 from pydicom.dataset import Dataset
 
 from dicom_node import __version__
-from dicom_node.domain import EncodedResult, Finding, JobState, Profile
+from dicom_node.domain import EncodedResult, Finding, JobState, Profile, Reason
 from dicom_node.encode import kept
 from dicom_node.encode.context import EncodeContext
 from dicom_node.encode.equipment import ascii_text
@@ -51,7 +51,7 @@ class Writer:
 
         Nothing is written of a study in which nothing was there to be read, unless an earlier report is to be replaced.
         """
-        images = [self._image(outcome, found) for outcome in outcomes]
+        images = [self._image(outcome, found) for outcome in outcomes if not _is_note(outcome)]
         if all(image.header is None for image in images):
             return
         wanted = [profile for profile in profiles if self._has_something_to_say(profile, images, earlier)]
@@ -147,6 +147,11 @@ class Writer:
             digest=sha256(result.data).hexdigest(),
             predecessor=replaced[-1].sop_instance_uid if replaced else None,
         )
+
+
+def _is_note(outcome: Outcome) -> bool:
+    """A rejection note came with the study: it is no image that something could be said of."""
+    return outcome.job is not None and outcome.job.reason is Reason.REJECTION_NOTE
 
 
 def _fate(outcome: Outcome, header: Dataset | None) -> tuple[Fate, str]:

@@ -13,6 +13,10 @@ from dicom_node.ledger.move import move
 from dicom_node.ledger.rows import InstanceRow, instance_row
 from dicom_node.ledger.schema import in_state, instance, job, study
 
+_KEY_OBJECT_SELECTION = "1.2.840.10008.5.1.4.1.1.88.59"
+#: above those of DIMSE, -1 to 1
+_NOTE_FIRST = 2
+
 
 class Outcome(StrEnum):
     """What an arrival was."""
@@ -77,7 +81,8 @@ def record(tx: Connection, arrival: Arrival, *, parameters: str, now: float) -> 
         tx,
         instance_id=instance_id,
         study_id=of.study_id,
-        priority=arrival.priority,
+        # a rejection note does not wait behind the images that it may be about
+        priority=_NOTE_FIRST if arrival.head.sop_class_uid == _KEY_OBJECT_SELECTION else arrival.priority,
         parameters=parameters,
         now=now,
     )

@@ -5,12 +5,12 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection, select, true
 
-from dicom_node.domain import JOB_ENDED, JobState
-from dicom_node.ledger import encodings, headers, instances, results
+from dicom_node.domain import JOB_ENDED, JobState, RejectionTitle
+from dicom_node.ledger import encodings, headers, instances, recall, results
 from dicom_node.ledger.encodings import EncodingRow
 from dicom_node.ledger.headers import KeptHeader
 from dicom_node.ledger.rows import InstanceRow, JobRow, ResultRow, StoredResult, job_row, result_row
-from dicom_node.ledger.schema import job, model, report, result
+from dicom_node.ledger.schema import job, model, report, report_job, result
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,10 +67,25 @@ def store(
     report_id = tx.execute(
         select(report.c.id).where(report.c.study_id == study_id, report.c.revision == revision)
     ).scalar_one()
-    results.supersede(tx, current(tx, study_id), now=now)
+    earlier = current(tx, study_id)
+    results.supersede(tx, earlier, now=now)
+    _recall(tx, earlier, report_id, now=now)
     results.store(tx, written, report_id=report_id, study_id=study_id, now=now)
     rows = tx.execute(select(result).where(result.c.report_id == report_id).order_by(result.c.id))
     return [result_row(row) for row in rows.mappings()]
+
+
+def _recall(tx: Connection, earlier: Sequence[ResultRow], report_id: int, *, now: float) -> None:
+    """Reports on what was analysed anew, and recalled for it, are recalled too."""
+    anew = (
+        select(job.c.recall_title, job.c.ended_at)
+        .join(report_job, report_job.c.job_id == job.c.id)
+        .where(report_job.c.report_id == report_id, job.c.recall_title != "")
+    )
+    ids = [row.result_id for row in earlier]
+    for title, ended_at in tx.execute(anew).all():
+        older = select(result.c.id).where(result.c.id.in_(ids), result.c.created_at <= ended_at)
+        recall.mark(tx, tx.execute(older).scalars(), title=RejectionTitle(title), now=now)
 
 
 def _outcome(tx: Connection, row: InstanceRow, jobs: list[JobRow]) -> Outcome:

@@ -26,6 +26,16 @@ def of_study(tx: Connection, study_id: int) -> list[ResultRow]:
     return [result_row(row) for row in rows.mappings()]
 
 
+def kept(tx: Connection, study_id: int) -> list[ResultRow]:
+    """Every result of a study whose bytes are in the spool, current or not, the oldest first."""
+    rows = tx.execute(
+        select(result)
+        .where(result.c.study_id == study_id, in_state(result.c.state, ResultState.KEPT))
+        .order_by(result.c.id)
+    )
+    return [result_row(row) for row in rows.mappings()]
+
+
 def of_sop_instance(tx: Connection, sop_instance_uid: str) -> list[ResultRow]:
     """The current results of one image, whichever of its versions they were made from; purged ones too."""
     rows = tx.execute(
