@@ -10,7 +10,7 @@ from dicom_node.deliver.statuses import judge
 from dicom_node.deliver.syntax import alternatives, in_syntax
 from dicom_node.dimse.association import OpenAssociation, Timeouts, open_association
 from dicom_node.dimse.contexts import proposed_contexts
-from dicom_node.domain import Kind
+from dicom_node.domain import Kind, Profile
 from dicom_node.encode.profiles import PROFILES
 from dicom_node.errors import NothingAccepted, PeerUnavailable, Refused, StorageFault, Unreadable
 from dicom_node.sections import PeerSection
@@ -29,7 +29,7 @@ class DicomDestination:
     def send(self, results: Sequence[Sendable]) -> Generator[Outcome, None, None]:
         """See Destination.send: one association for all of `results`, as far as it holds."""
         contexts = proposed_contexts(
-            (result.sop_class_uid, syntax) for result in results for syntax in self.syntaxes(result)
+            (result.sop_class_uid, syntax) for result in results for syntax in self._syntaxes(result)
         )
         known = 0
         reached = False
@@ -56,14 +56,12 @@ class DicomDestination:
             for position in range(known, len(results)):
                 yield untried if reached and position > known else broken
 
-    def syntaxes(self, result: Sendable) -> tuple[str, ...]:
-        """The transfer syntaxes that `result` is offered in, the most wanted first."""
-        wanted = PROFILES[result.profile].sc_syntaxes if self._peer.compress and result.kind is Kind.SC else ()
-        return alternatives(result.transfer_syntax_uid, wanted)
+    def _syntaxes(self, result: Sendable) -> tuple[str, ...]:
+        return wanted_syntaxes(self._peer, result.kind, result.profile, result.transfer_syntax_uid)
 
     def _store(self, opened: OpenAssociation, result: Sendable) -> Outcome:
         """Raises PeerUnavailable: the association is over."""
-        accepted = [uid for uid in self.syntaxes(result) if opened.accepts(result.sop_class_uid, uid)]
+        accepted = [uid for uid in self._syntaxes(result) if opened.accepts(result.sop_class_uid, uid)]
         if not accepted:
             detail = f"it does not accept SOP class {result.sop_class_uid} in any transfer syntax that loses nothing"
             return Outcome(verdict=Verdict.REFUSED, detail=detail)
@@ -78,6 +76,12 @@ class DicomDestination:
         except Unreadable as error:
             return Outcome(verdict=Verdict.REFUSED, detail=f"its bytes in the spool are damaged: {error}")
         return judge(answer.status)
+
+
+def wanted_syntaxes(peer: PeerSection, kind: Kind | None, profile: Profile, kept: str) -> tuple[str, ...]:
+    """The transfer syntaxes that an object kept in `kept` is offered to `peer` in, the most wanted first."""
+    smaller = PROFILES[profile].sc_syntaxes if peer.compress and kind is Kind.SC else ()
+    return alternatives(kept, smaller)
 
 
 def _encoded(file: bytes, syntaxes: Sequence[str], *, kept: str) -> bytes | None:

@@ -2,6 +2,8 @@
 
 check    what one look says          host     disk, clocks       model    weights, device
 setup    the configuration           node     ledger, roles, queues      peers    C-ECHO of each
+
+handshake tries one destination with the study of `specimen`; `comparison` tells what came back, `sheet` writes it down.
 """
 
 from collections.abc import Iterator
@@ -9,10 +11,10 @@ from pathlib import Path
 
 from dicom_node.config import load_settings
 from dicom_node.doctor import host, model, node, peers, setup
-from dicom_node.doctor.check import Check, Health, failed
+from dicom_node.doctor.check import Check, Health, failed, passed
 from dicom_node.errors import ConfigurationError
 
-__all__ = ["Check", "Health", "examine"]
+__all__ = ["Check", "Health", "examine", "passed"]
 
 
 def examine(config: Path) -> Iterator[Check]:

@@ -1,5 +1,6 @@
 """What one look of the doctor says."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -36,3 +37,8 @@ def warning(what: str, said: str, advice: str) -> Check:
 def failed(what: str, said: str, advice: str) -> Check:
     """It does not work."""
     return Check(what=what, health=Health.FAILED, said=said, advice=advice)
+
+
+def passed(checks: Iterable[Check]) -> bool:
+    """Nothing failed."""
+    return all(check.health is not Health.FAILED for check in checks)

@@ -1,23 +1,49 @@
-"""Every peer that has an address is asked with C-ECHO."""
+"""Every peer that has an address is asked: with C-ECHO, with an empty search where it is a DICOMweb service."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 from dicom_node.config import PeerSection, Settings
 from dicom_node.dimse.association import Timeouts, echo
 from dicom_node.doctor.check import Check, failed, ok, warning
+from dicom_node.doctor.specimen import STUDY_INSTANCE_UID
 from dicom_node.domain import Mode
-from dicom_node.errors import PeerUnavailable, Refused
+from dicom_node.errors import ConfigurationError, PeerUnavailable, Refused
+from dicom_node.query.web import WebArchive
 
 #: peers that are asked at the same time
 _AT_ONCE = 8
 
 
 def checks(settings: Settings) -> Iterator[Check]:
-    """One check a peer, in the configuration's order."""
-    asked = [peer for peer in settings.peers if peer.host]
+    """One check an address, in the configuration's order."""
+    asked = [(ask, peer) for peer in settings.peers for ask in _ways(peer)]
     with ThreadPoolExecutor(_AT_ONCE) as pool:
-        yield from pool.map(lambda peer: _ask(peer, settings), asked)
+        yield from pool.map(lambda each: each[0](each[1], settings), asked)
+
+
+def _ways(peer: PeerSection) -> Iterator[Callable[[PeerSection, Settings], Check]]:
+    if peer.host:
+        yield _ask
+    if peer.dicomweb_url:
+        yield web
+
+
+def web(peer: PeerSection, settings: Settings) -> Check:
+    """Whether the DICOMweb service of `peer` lets us in: it is asked for a study that no patient has."""
+    what = f"DICOMweb {peer.name}"
+    archive = WebArchive(
+        peer,
+        connect_timeout=settings.deliver.connect_timeout,
+        response_timeout=settings.deliver.response_timeout,
+    )
+    try:
+        archive.instances(STUDY_INSTANCE_UID)
+    except Refused as error:
+        return warning(what, str(error), "it cannot be searched (QIDO-RS); is dicomweb_url right?")
+    except (PeerUnavailable, ConfigurationError) as error:
+        return failed(what, str(error), "check dicomweb_url, authentication and certificates")
+    return ok(what, f"{peer.dicomweb_url} answers searches")
 
 
 def _ask(peer: PeerSection, settings: Settings) -> Check:

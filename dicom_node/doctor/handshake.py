@@ -1,0 +1,250 @@
+"""A destination tried before use: asked, offered everything, sent a marked test study, read back and compared."""
+
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+
+from pydicom.uid import UID
+
+from dicom_node.config import PeerSection, Settings
+from dicom_node.deliver.destination import Verdict
+from dicom_node.deliver.dicom import wanted_syntaxes
+from dicom_node.deliver.kinds import destination_of
+from dicom_node.dimse.association import Timeouts, echo, open_association
+from dicom_node.dimse.contexts import proposed_contexts
+from dicom_node.doctor import peers, specimen
+from dicom_node.doctor.check import Check, failed, ok, warning
+from dicom_node.doctor.comparison import difference
+from dicom_node.doctor.specimen import Specimen
+from dicom_node.domain import Kind, Profile
+from dicom_node.errors import ConfigurationError, NotFound, NothingAccepted, PeerUnavailable, Refused
+from dicom_node.query.archive import Archive, HeldInstance
+from dicom_node.query.dimse import DicomArchive
+from dicom_node.query.web import WebArchive
+from dicom_node.sections import Transport
+from dicom_node.spool import Spool
+from model.contract import Manifest
+
+#: seconds that an archive may take to know what it has just stored, and between two questions
+PATIENCE, PAUSE = 15.0, 0.5
+
+_OUR_ERRORS = (PeerUnavailable, Refused, ConfigurationError)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Sent:
+    """A Sendable: one specimen whose bytes lie in the spool."""
+
+    kind: Kind | None
+    profile: Profile
+    sop_class_uid: str
+    sop_instance_uid: str
+    transfer_syntax_uid: str
+    spool_key: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Negotiated:
+    """One SOP class, and whether the destination takes it in each transfer syntax that it would be offered in."""
+
+    sop_class_uid: str
+    #: by transfer syntax UID, the most wanted first
+    accepted: Mapping[str, bool]
+
+
+class Handshake:
+    """One destination's trial; its three parts in their order. A context manager: it has a folder of its own."""
+
+    def __init__(self, settings: Settings, peer: PeerSection, manifest: Manifest) -> None:
+        self.settings = settings
+        self.peer = peer
+        self.specimens = specimen.specimens(peer.profile, settings, manifest)
+        #: known after look()
+        self.negotiated: list[Negotiated] = []
+        self._stored: list[Specimen] = []
+        self._folder = tempfile.TemporaryDirectory(prefix="chexnode-handshake-")
+        section = settings.deliver
+        self._timeouts = Timeouts(connect=section.connect_timeout, response=section.response_timeout)
+
+    def __enter__(self) -> "Handshake":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._folder.cleanup()
+
+    def look(self) -> Iterator[Check]:
+        """Whether it answers, and what it would take. Nothing is stored."""
+        if self.peer.transport is Transport.C_STORE:
+            yield self._echo()
+            yield from self._negotiate()
+        if self.peer.dicomweb_url:
+            yield peers.web(self.peer, self.settings)
+
+    def send(self) -> Iterator[Check]:
+        """The test study, object by object, as results are sent."""
+        spool = Spool(Path(self._folder.name))
+        sent = [_in_spool(each, spool) for each in self.specimens]
+        section = self.settings.deliver
+        destination = destination_of(self.peer, calling=self.settings.node.ae_title, section=section, spool=spool)
+        for each, outcome in zip(self.specimens, destination.send(sent), strict=True):
+            what = f"store {name_of(each)}"
+            if outcome.verdict is Verdict.STORED:
+                self._stored.append(each)
+                yield ok(what, outcome.detail or "stored")
+            else:
+                untried = outcome.verdict is Verdict.UNTRIED
+                advice = "mend what failed before it" if untried else "results of this kind would not arrive"
+                yield failed(what, outcome.detail, advice)
+
+    def read_back(self) -> Iterator[Check]:
+        """What it says that it has, by each way in which it may be asked, and what it gives back."""
+        if not self._stored:
+            return
+        ask = f"ask its people to look: study of {specimen.PATIENT_NAME}, {len(self._stored)} objects"
+        if self.peer.host:
+            archive = DicomArchive(self.peer, calling=self.settings.node.ae_title, timeouts=self._timeouts)
+            check, _ = self._found("C-FIND", archive, ask)
+            yield check
+        if not self.peer.dicomweb_url:
+            advice = f"give its dicomweb_url, or {ask}"
+            yield warning("read back", "no DICOMweb address: what it holds was not compared", advice)
+            return
+        web = WebArchive(self.peer, connect_timeout=self._timeouts.connect, response_timeout=self._timeouts.response)
+        check, held = self._found("QIDO-RS", web, ask)
+        yield check
+        for each in self._stored:
+            where = held.get(each.sop_instance_uid) or _where(each)
+            yield self._compare(web, each, where)
+
+    def _echo(self) -> Check:
+        peer = self.peer
+        try:
+            took = echo(
+                peer.host,
+                peer.port,
+                called=peer.ae_title,
+                calling=self.settings.node.ae_title,
+                timeouts=self._timeouts,
+            )
+        except PeerUnavailable as error:
+            return failed("C-ECHO", str(error), "nothing can be sent until it answers; check host and port")
+        except NothingAccepted as error:
+            return warning("C-ECHO", str(error), "it offers no Verification, which the standard wants of every AE")
+        except Refused as error:
+            return failed("C-ECHO", str(error), "nothing can be sent until it lets us in; check both AE titles")
+        return ok("C-ECHO", f"answered in {took * 1000:.0f} ms")
+
+    def _negotiate(self) -> Iterator[Check]:
+        wanted: dict[str, dict[str, bool]] = {}
+        for each in self.specimens:
+            offered = wanted_syntaxes(self.peer, each.kind, each.profile, each.transfer_syntax_uid)
+            wanted.setdefault(each.sop_class_uid, dict.fromkeys(offered, False))
+        contexts = proposed_contexts((sop_class, syntax) for sop_class, by in wanted.items() for syntax in by)
+        try:
+            with open_association(
+                self.peer.host,
+                self.peer.port,
+                called=self.peer.ae_title,
+                calling=self.settings.node.ae_title,
+                contexts=contexts,
+                timeouts=self._timeouts,
+            ) as opened:
+                for sop_class, by in wanted.items():
+                    by.update((syntax, opened.accepts(sop_class, syntax)) for syntax in by)
+        except NothingAccepted:
+            pass  # each class says so below
+        except (PeerUnavailable, Refused) as error:
+            yield failed("negotiate", str(error), "nothing can be sent; check host, port and both AE titles")
+            return
+        for sop_class, by in wanted.items():
+            self.negotiated.append(Negotiated(sop_class_uid=sop_class, accepted=by))
+            names = [name_of(each) for each in self.specimens if each.sop_class_uid == sop_class]
+            what, taken = f"negotiate {names[0]}", [UID(uid).name for uid, yes in by.items() if yes]
+            if taken:
+                yield ok(what, f"{UID(sop_class).name} in {', '.join(taken)}")
+            else:
+                said = f"{UID(sop_class).name} ({sop_class}) is refused in every lossless transfer syntax"
+                yield failed(what, said, "enable it there for our AE title, or choose another profile")
+
+    def _found(self, how: str, archive: Archive, ask: str) -> tuple[Check, dict[str, HeldInstance]]:
+        """Whether it says that it has all that it stored; what it has, by SOP Instance UID."""
+        wanted = {each.sop_instance_uid: name_of(each) for each in self._stored}
+        held: dict[str, HeldInstance] = {}
+
+        def complete() -> bool:
+            held.update((one.sop_instance_uid, one) for one in archive.instances(specimen.STUDY_INSTANCE_UID))
+            return wanted.keys() <= held.keys()
+
+        try:
+            there = _wait_for(complete)
+        except Refused as error:
+            return warning(how, f"not offered: {error}", ask), held
+        except _OUR_ERRORS as error:
+            return failed(how, str(error), ask), held
+        if there:
+            return ok(how, f"all {len(wanted)} objects are found"), held
+        missing = ", ".join(name for uid, name in wanted.items() if uid not in held)
+        said = f"{len(wanted.keys() & held.keys())} of {len(wanted)} objects are found after {PATIENCE:.0f} s"
+        return failed(how, f"{said}; missing: {missing}", "ask its people: quarantined, or not indexed yet?"), held
+
+    def _compare(self, web: WebArchive, sent: Specimen, where: HeldInstance) -> Check:
+        what = f"WADO-RS {name_of(sent)}"
+        try:
+            found = difference(sent.data, web.retrieve(where))
+        except Refused as error:
+            return warning(what, str(error), "it was not compared: ask its people to look at it")
+        except _OUR_ERRORS as error:
+            return failed(what, str(error), "ask its people to look at it")
+        if found.spoilt:
+            return failed(what, f"comes back changed: {found.spoilt}", "it must not be used until it keeps this")
+        if found.changed:
+            return warning(what, f"pixels and references are the same; it changed {found.changed}", "is that wanted?")
+        return ok(what, "comes back identical")
+
+
+def destination_called(name: str, settings: Settings) -> PeerSection:
+    """Raises NotFound, naming those that there are."""
+    for peer in settings.destinations:
+        if peer.name == name:
+            return peer
+    known = ", ".join(peer.name for peer in settings.destinations) or "none"
+    raise NotFound(f"no destination is called {name}; there are: {known}. A destination is a peer with a mode")
+
+
+def name_of(each: Specimen) -> str:
+    """'SEG', 'SR', 'image'."""
+    return "image" if each.kind is None else each.kind.value.upper()
+
+
+def _in_spool(each: Specimen, spool: Spool) -> _Sent:
+    return _Sent(
+        kind=each.kind,
+        profile=each.profile,
+        sop_class_uid=each.sop_class_uid,
+        sop_instance_uid=each.sop_instance_uid,
+        transfer_syntax_uid=each.transfer_syntax_uid,
+        spool_key=spool.put(each.data),
+    )
+
+
+def _where(each: Specimen) -> HeldInstance:
+    return HeldInstance(
+        study_instance_uid=specimen.STUDY_INSTANCE_UID,
+        series_instance_uid=each.series_instance_uid,
+        sop_instance_uid=each.sop_instance_uid,
+        sop_class_uid=each.sop_class_uid,
+    )
+
+
+def _wait_for(condition: Callable[[], bool]) -> bool:
+    deadline = time.monotonic() + PATIENCE
+    while not condition():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(PAUSE)
+    return True
