@@ -102,12 +102,13 @@ def read_datalist(path: Path) -> list[Example]:
     examples = []
     for split, section in SECTIONS.items():
         for number, entry in enumerate(content.get(section, [])):
+            where = f"{path}, {section} {number} ({entry.get('id') if isinstance(entry, dict) else entry})"
             try:
                 examples.append(_example(entry, split, path.parent))
             except KeyError as error:
-                raise DataError(f"{path}, {section} {number} ({entry.get('id')}): {error} is missing") from error
-            except (AttributeError, TypeError, ValueError) as error:
-                raise DataError(f"{path}, {section} {number}: {error}") from error
+                raise DataError(f"{where}: {error} is missing") from error
+            except (TypeError, ValueError) as error:
+                raise DataError(f"{where}: {error}") from error
     return examples
 
 

@@ -151,6 +151,7 @@ def _example(image: _Image, header: Header, patient: str, categories: Mapping[in
     boxes = _boxes(image, header, categories)
     whose = str(row.get("patient") or patient or row["file_name"])
     looked_for = _looked_for(row.get("looked_for"), categories)
+    reported = frozenset(label for name in row.get("reported") or [] if (label := label_of(name)))
     split = row.get("split") or split_of(whose, validation)
     if split not in _SPLITS:
         raise ValueError(f"split is {split!r}: use one of {', '.join(_SPLITS)}")
@@ -161,21 +162,21 @@ def _example(image: _Image, header: Header, patient: str, categories: Mapping[in
         width=header.columns,
         view=str(row.get("view") or header.view),
         split=split,
-        status=_status(image, looked_for),
+        status=_status(image, reported, looked_for),
         readers=image.readers,
         regions=tuple(part for a, box in zip(image.drawn, boxes, strict=True) for part in _parts(a, box, header)),
         age=row.get("age", header.age),
         sex=str(row.get("sex") or header.sex),
-        reported=frozenset(label for name in row.get("reported") or [] if (label := label_of(name))),
+        reported=reported,
         looked_for=looked_for,
         findings=findings_of(boxes, image.readers),
     )
 
 
-def _status(image: _Image, looked_for: frozenset[str] | None) -> Status:
+def _status(image: _Image, reported: frozenset[str], looked_for: frozenset[str] | None) -> Status:
     if image.drawn:
         return Status.LOCALISED
-    if image.annotations or image.row.get("reported"):
+    if image.annotations or reported:
         return Status.UNLOCALISED
     return Status.NORMAL if looked_for is None else Status.PARTLY_NORMAL
 

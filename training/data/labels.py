@@ -1,15 +1,34 @@
 """One name for one kind of finding, whichever data set it comes from."""
 
-#: what a data set writes, in lower case and with spaces → our name. Kinds that a data set does not keep apart
-#: (nodule or mass, VinDr-CXR) keep a name of their own.
-_NAMES = {
+#: our names, each written in any case
+_OURS = (
+    "Atelectasis",
+    "Calcification",
+    "Cardiomegaly",
+    "Consolidation",
+    "Diffuse Nodule",
+    "Effusion",
+    "Emphysema",
+    "Fibrosis",
+    "Fracture",
+    "ILD",
+    "Infiltrate",
+    "Lung Opacity",
+    "Mass",
+    "Nodule",
+    "Nodule/Mass",
+    "Pleural Thickening",
+    "Pneumonia",
+    "Pneumothorax",
+)
+#: what data sets write instead, in lower case and with spaces. Kinds that a data set does not keep apart (nodule or
+#: mass, VinDr-CXR) keep a name of their own
+_NAMES = {name.lower(): name for name in _OURS} | {
     "clavicle fracture": "Fracture",
     "infiltration": "Infiltrate",
     "interstitial lung disease": "ILD",
-    "lung opacity": "Lung Opacity",
     "other disease": "Other diseases",
     "pleural effusion": "Effusion",
-    "pleural thickening": "Pleural Thickening",
     "pulmonary fibrosis": "Fibrosis",
     "rib fracture": "Fracture",
 }
