@@ -42,13 +42,27 @@ class ChosenJob:
     last_error: str
 
 
-def studies(tx: Connection, *, study_uid: str | None = None, accession: str | None = None) -> list[int]:
-    """Ids of the studies that meet all that is given; an accession number may have several."""
+def studies(
+    tx: Connection,
+    *,
+    study_uid: str | None = None,
+    accession: str | None = None,
+    since: float | None = None,
+    until: float | None = None,
+) -> list[int]:
+    """Ids of the studies that meet all that is given; an accession number may have several.
+
+    The last image of a study came at `since` or later, before `until` (seconds since the epoch).
+    """
     query = select(study.c.id).order_by(study.c.id)
     if study_uid is not None:
         query = query.where(study.c.study_instance_uid == study_uid)
     if accession is not None:
         query = query.where(study.c.accession_number == accession, study.c.accession_number != literal_column("''"))
+    if since is not None:
+        query = query.where(study.c.last_arrival >= since)
+    if until is not None:
+        query = query.where(study.c.last_arrival < until)
     return list(tx.execute(query).scalars())
 
 

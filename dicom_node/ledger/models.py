@@ -58,20 +58,37 @@ def queue_jobs(tx: Connection, *, instance_id: int, study_id: int, priority: int
     """
     made = 0
     for digest in active(tx):
-        values = {
-            "instance_id": instance_id,
-            "study_id": study_id,
-            "model": digest,
-            "parameters": parameters,
-            "priority": priority,
-            "state": JobState.QUEUED.value,
-            "not_before": now,
-            "created_at": now,
-        }
-        made += insert_new(tx, job, values, unless=("instance_id", "model", "parameters")) is not None
-    if made and not rejected.decline(tx, instance_id, now=now):
-        request(tx, Channel.JOBS)
+        job_id = queue_job(
+            tx,
+            instance_id=instance_id,
+            study_id=study_id,
+            digest=digest,
+            priority=priority,
+            parameters=parameters,
+            now=now,
+        )
+        made += job_id is not None
+    if made:
+        rejected.decline(tx, instance_id, now=now)
     return made
+
+
+def queue_job(
+    tx: Connection, *, instance_id: int, study_id: int, digest: str, priority: int, parameters: str, now: float
+) -> int | None:
+    """Make a queued job for an instance and a registered model; its id, or None where there is one already."""
+    values = {
+        "instance_id": instance_id,
+        "study_id": study_id,
+        "model": digest,
+        "parameters": parameters,
+        "priority": priority,
+        "state": JobState.QUEUED.value,
+        "not_before": now,
+        "created_at": now,
+    }
+    request(tx, Channel.JOBS)
+    return insert_new(tx, job, values, unless=("instance_id", "model", "parameters"))
 
 
 def heir(tx: Connection, digest: str) -> str:

@@ -1,0 +1,26 @@
+"""What an operator may do, for the command line and for whatever else lets people act; each returns what it did.
+
+With `dry_run` nothing is written, and what is returned is what would be done.
+
+outbox       release, retry, abandon: results on their way     reanalysing   reanalyse: with today's model and settings
+quarantine   accept: another picture under a known UID         recalling     recall: withdraw what was sent
+resending    resend: to a destination that came later          health        is_alive, is_dead
+"""
+
+from dicom_node.operate.choosing import Choice
+from dicom_node.operate.health import SILENT_AFTER, is_alive, is_dead
+from dicom_node.operate.outbox import Abandoned, Retried, abandon, release, retry
+from dicom_node.operate.quarantine import accept
+
+__all__ = [
+    "SILENT_AFTER",
+    "Abandoned",
+    "Choice",
+    "Retried",
+    "abandon",
+    "accept",
+    "is_alive",
+    "is_dead",
+    "release",
+    "retry",
+]
