@@ -13,6 +13,7 @@ from dicom_node.domain import Clean, Mode, Profile
 
 #: PS3.5 6.2, VR AE: at most 16 characters of the default repertoire, no backslash, no control characters
 AETitle = Annotated[str, StringConstraints(strip_whitespace=True, pattern=r"^[ -\[\]-~]{1,16}$")]
+AETitleOrNone = Annotated[str, StringConstraints(strip_whitespace=True, pattern=r"^([ -\[\]-~]{1,16})?$")]
 Port = Annotated[int, Field(ge=0, le=65535)]
 Seconds = Annotated[float, Field(ge=0)]
 Network = Annotated[str, StringConstraints(strip_whitespace=True)]
@@ -213,7 +214,7 @@ class PeerSection(Section):
     #: how the configuration, `status` and the logs call it
     name: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{1,32}$")]
     #: the AE title that it calls from and is called by; may be left out where it is reached by DICOMweb alone
-    ae_title: AETitle = ""
+    ae_title: AETitleOrNone = ""
     #: where it listens: needed of a destination that takes C-STORE
     host: str = ""
     #: the port at which it listens

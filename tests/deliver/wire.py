@@ -1,4 +1,4 @@
-"""A wire between two DICOM peers that misbehaves when told to: 60 lines of TCP proxy."""
+"""A wire between two peers that misbehaves when told to: 60 lines of TCP proxy."""
 
 import contextlib
 import selectors
@@ -22,12 +22,16 @@ class Manner(Enum):
 class AwkwardWire:
     """Listens on loopback and forwards to `port`; `manner` may be changed at any time."""
 
-    def __init__(self, port: int, manner: Manner = Manner.THROUGH, *, stall_after: int = 4096) -> None:
+    def __init__(
+        self, port: int, manner: Manner = Manner.THROUGH, *, stall_after: int = 4096, answers_begin: int = _P_DATA_TF
+    ) -> None:
+        """`answers_begin` is the first octet of an answer to a store."""
         self.manner = manner
         #: connections that were taken, and those that were cut or stalled
         self.connections = 0
         self.spoilt = 0
         self._stall_after = stall_after
+        self._answers_begin = answers_begin
         self._target = port
         self._stop = threading.Event()
         self._listening = socket.create_server(("127.0.0.1", 0))
@@ -75,7 +79,7 @@ class AwkwardWire:
                                 self.spoilt += 1
                                 self._stop.wait()
                                 return
-                        elif self.manner is Manner.DROP_ANSWER and data[0] == _P_DATA_TF:
+                        elif self.manner is Manner.DROP_ANSWER and data[0] == self._answers_begin:
                             self.spoilt += 1
                             return
                         sink.sendall(data)
