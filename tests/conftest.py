@@ -4,10 +4,14 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 pytest_plugins = ("tests.postgres",)
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# a busy machine is no failure
+settings.register_profile("unhurried", deadline=None)
+settings.load_profile("unhurried")
 
 DATA = Path(os.environ.get("CHEXNODE_DATA", Path(__file__).parents[2] / "shared" / "data"))
 

@@ -1,6 +1,7 @@
 """Says which tests will be left out on this machine, and the one command that brings what they need."""
 
 import shutil
+from importlib.util import find_spec
 from pathlib import Path
 
 from conftest import DATA
@@ -35,6 +36,8 @@ def main() -> None:
         print("to bring them: apt-get install -y --no-install-recommends " + " ".join(package for _, package in absent))
     if not any(VIEWER.glob("*/index.html")):
         print("tests against OHIF are left out: .venv/bin/python orthanc-test/ohif.py brings it with npm (48 MB)")
+    if find_spec("torchxrayvision") is None:
+        print("the test on VinDr-CXR's published table is left out: pip install --no-deps torchxrayvision brings it")
     if not DATA.is_dir():
         print(f"tests on real X-rays are left out: {DATA} is not there (CHEXNODE_DATA names another folder)")
 

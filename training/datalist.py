@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
+from rich.progress import track
 
 from training.data.boxes import SAME_FINDING, Box, Polygon, area, iou, merge
 from training.data.coco import read_coco
@@ -32,6 +33,7 @@ from training.data.example import (
 )
 from training.data.nih import read_nih
 from training.data.split import MIN_AGE, VALIDATION, check_split
+from training.data.store import identity
 from training.data.vindr import read_vindr
 
 __all__ = [
@@ -57,6 +59,8 @@ __all__ = [
     "write_datalist",
 ]
 
+log = logging.getLogger(__name__)
+
 #: MONAI's name of each split
 SECTIONS: Mapping[str, str] = {"train": "training", "val": "validation", "test": "test"}
 
@@ -69,10 +73,11 @@ def read_films(source: Path) -> list[Example]:
 def write_datalist(examples: Sequence[Example], path: Path) -> None:
     """Keep `examples` in `path`; pictures below its folder are named relative to it. Raises DataError.
 
-    A film that stands twice, a film without its picture and a patient in two splits are refused.
+    A film that stands twice, a film without its picture, and a patient or a picture in two splits are refused.
     """
     check_films(examples)
     check_split(examples)
+    check_pictures(examples)
     path.parent.mkdir(parents=True, exist_ok=True)
     entries: dict[str, list[dict[str, Any]]] = {section: [] for section in SECTIONS.values()}
     for example in examples:
@@ -125,6 +130,24 @@ def check_films(examples: Sequence[Example]) -> None:
             f"{len(absent):,} of {len(examples):,} films are listed and not there, the first is {absent[0].path} "
             f"({absent[0].id}): bring them, or leave them out with --skip-absent"
         )
+
+
+def check_pictures(examples: Sequence[Example]) -> None:
+    """Raise DataError if one picture is a film of two splits, whatever its patient is called; warn of other repeats."""
+    known: dict[str, Example] = {}
+    again = []
+    for example in track(examples, description="repeated pictures"):
+        other = known.setdefault(identity(example.path), example)
+        if other.split != example.split:
+            raise DataError(
+                f"{other.path} ({other.split}) and {example.path} ({example.split}) are the same picture: it would "
+                "be measured on what was trained on; take one of them away, and say --skip-absent"
+            )
+        if other is not example:
+            again.append((other, example))
+    if again:
+        first, second = again[0]
+        log.warning("%d pictures are listed twice, the first as films %s and %s", len(again), first.id, second.id)
 
 
 def _entry(example: Example, folder: Path) -> dict[str, Any]:

@@ -57,7 +57,7 @@ def nih_set(folder: Path, *changes: dict[str, object]) -> Path:
         for number, change in enumerate(changes)
     ]
     for row in rows:
-        Image.new("L", (64, 64), 90).save(folder / str(row["file"]))
+        Image.new("L", (64, 64), rows.index(row)).save(folder / row["file"])
     (folder / "annotations.json").write_text(json.dumps(rows))
     return folder
 
@@ -216,6 +216,17 @@ def test_what_cannot_be_listed_is_named(tmp_path: Path, capsys: pytest.CaptureFi
     assert "--coco and --images go together" in capsys.readouterr().err
     with pytest.raises(SystemExit, match="no film is left"):
         datalist.main(["--out", str(tmp_path / "x.json")])
+
+
+def test_a_picture_in_two_splits_is_found(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    folder = nih_set(tmp_path / "nih", {}, {}, {"split": "val"})
+    pictures = [folder / "images" / f"{number}.png" for number in range(3)]
+    pictures[1].write_bytes(pictures[0].read_bytes())
+    write_datalist(read_nih(folder), tmp_path / "list.json")
+    assert "1 pictures are listed twice, the first as films 00000000_001 and 00000001_001" in caplog.text
+    pictures[2].write_bytes(pictures[0].read_bytes())
+    with pytest.raises(DataError, match=r"0.png \(train\) and .*2.png \(val\) are the same picture"):
+        write_datalist(read_nih(folder), tmp_path / "list.json")
 
 
 def test_a_broken_list_is_named_by_its_row(tmp_path: Path) -> None:
