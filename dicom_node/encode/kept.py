@@ -34,7 +34,8 @@ def unpack(packed: bytes) -> Dataset:
     try:
         for number, vr, encoded in json.loads(packed):
             octets = base64.b64decode(encoded, validate=True)
-            header[number] = RawDataElement(Tag(number), str(vr), len(octets), octets, 0, False, True)
+            tag = Tag(int(number))
+            header[tag] = RawDataElement(tag, str(vr), len(octets), octets, 0, False, True)
     except (TypeError, OverflowError) as error:
         raise ValueError(f"these {len(packed)} bytes are no kept header") from error
     return header

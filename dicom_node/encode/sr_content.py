@@ -56,6 +56,7 @@ def measurement_report(
 ) -> Dataset:
     """The root of the content tree. Only images with a header are referred to; `remarks` are texts of ASCII."""
     analysed = [each for each in images if each.reading is not None and each.header is not None]
+    groups = [group for each in analysed for group in _groups(each)]
     return container(
         codes.DCM.ImagingMeasurementReport,
         [
@@ -63,8 +64,7 @@ def measurement_report(
             *_observer(analysed, software_version),
             code(codes.DCM.ProcedureReported, _CHEST_RADIOGRAPH, how=_MODIFIER),
             *([_library(analysed)] if analysed else []),
-            # present even when empty: there are viewers that look into it without asking
-            container(codes.DCM.ImagingMeasurements, [group for each in analysed for group in _groups(each)]),
+            *([container(codes.DCM.ImagingMeasurements, groups)] if groups else []),
             container(_EVALUATIONS, list(_evaluations(images, analysed, remarks))),
         ],
         template="1500",
@@ -154,9 +154,18 @@ def _algorithm(reading: EncodeContext, remarks: Sequence[str]) -> Iterator[Datas
 
 
 def _of_area(each: ReportedImage, finding: Finding) -> list[str]:
-    if finding.area_mm2 is None or read_text(each.header or Dataset(), "PixelSpacing"):
+    if finding.area_mm2 is None or (each.header is not None and _is_calibrated(each.header)):
         return []
     return ["Area: measured at the detector, which overstates it by the square of the magnification"]
+
+
+def _is_calibrated(header: Dataset) -> bool:
+    """Pixel Spacing says something believable (PS3.3 10.7.1.3); else an area was made with Imager Pixel Spacing."""
+    try:
+        spacing = [float(part) for part in read_text(header, "PixelSpacing").split("\\")]
+    except ValueError:
+        return False
+    return len(spacing) == 2 and all(0.01 <= value <= 10 for value in spacing)
 
 
 def _evaluations(
@@ -197,7 +206,8 @@ def _verdict(each: ReportedImage, reading: EncodeContext) -> Dataset:
 
 
 def _not_analysed(each: ReportedImage) -> Dataset:
-    said = f"{_LACKS[each.fate]}: {each.because}"
+    lacks = _LACKS[each.fate] if each.reading is None else "To be replaced"
+    said = f"{lacks}: {each.because}"
     if each.header is None:
         # in which series it lies is not known, so it cannot be referred to
         return text(codes.DCM.Comment, f"{said} (image {ascii_text(each.sop_instance_uid)})")
