@@ -1,6 +1,5 @@
 """Confidences from raw scores, on the val split: fitted on all of it, measured across folds of patients."""
 
-import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -10,16 +9,13 @@ from numpy.typing import NDArray
 from model.confidence import FEATURES, features
 from model.reading import Reading
 from model.weights import Calibration
-from training.datalist import Example, Status, iou
+from training.datalist import Example, Status
 from training.evaluate import Marks, marks_of
-from training.froc import Marked, at_threshold
+from training.evaluation.curves import false_positives
+from training.evaluation.matching import STRICT, match, match_film, truth_of
+from training.evaluation.operating import FALSE_PER_NORMAL, FOLDS, folds_of
 from training.logistic import Fit, fit_logistic
-
-_FOLDS = 5
-#: a hit, as everywhere
-_LEAST_IOU = 0.4
-#: false positives on a normal film that the operating point allows
-FALSE_PER_NORMAL = 0.25
+from training.predictions import of_boxes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,9 +30,9 @@ class Calibrated:
 
 def calibrate(examples: Sequence[Example], readings: Sequence[Reading]) -> Calibrated:
     """Fit both regressions."""
-    folds = np.array([zlib.crc32(example.patient.encode()) % _FOLDS for example in examples])
+    folds = folds_of(examples)
     crossfitted: list[Marks] = [([], 0.0)] * len(examples)
-    for fold in range(_FOLDS):
+    for fold in range(FOLDS):
         finding = _fit_findings(examples, readings, folds != fold)
         image = _fit_image(examples, readings, folds != fold)
         for index in np.flatnonzero(folds == fold).tolist():
@@ -57,12 +53,11 @@ def calibrate(examples: Sequence[Example], readings: Sequence[Reading]) -> Calib
 
 def operating_point(examples: Sequence[Example], marks: Sequence[Marks], allowed: float = FALSE_PER_NORMAL) -> float:
     """The least confidence, in hundredths, with at most `allowed` boxes on a normal film."""
-    films = [
-        Marked(predicted=boxes, findings=example.boxes, normal=example.status is Status.NORMAL)
-        for example, (boxes, _) in zip(examples, marks, strict=True)
-    ]
+    predictions = of_boxes([example.id for example in examples], [boxes for boxes, _ in marks])
+    outcomes = match(predictions, [truth_of(example) for example in examples])
+    normal, once = np.array([e.status is Status.NORMAL for e in examples], bool), np.ones((1, len(examples)))
     for hundredths in range(5, 95):
-        if at_threshold(films, hundredths / 100).false_per_normal <= allowed:
+        if false_positives(outcomes, once, hundredths / 100, normal)[0] <= allowed:
             return hundredths / 100
     return 0.95
 
@@ -78,22 +73,16 @@ def _fit_findings(examples: Sequence[Example], readings: Sequence[Reading], use:
     x, y = [], []
     for example, reading, used in zip(examples, readings, use, strict=True):
         if used and len(reading.boxes.scores):
-            x.append(features(reading))
-            y.append(hits(example, reading))
+            hit, counts = hits(example, reading)
+            x.append(features(reading)[counts])
+            y.append(hit[counts])
     return fit_logistic(np.concatenate(x), np.concatenate(y))
 
 
-def hits(example: Example, reading: Reading) -> NDArray[np.bool_]:
-    """(K,) which boxes hit a finding that no better box has hit."""
-    found: set[int] = set()
-    flags = np.zeros(len(reading.boxes.scores), np.bool_)
-    for index, box in enumerate(reading.boxes.corners):
-        free = [(iou([float(v) for v in box], true), k) for k, true in enumerate(example.boxes) if k not in found]
-        best, which = max(free, default=(0.0, -1))
-        if best >= _LEAST_IOU:
-            found.add(which)
-            flags[index] = True
-    return flags
+def hits(example: Example, reading: Reading) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """(K,) which boxes hit a finding that no better box has hit, and which count: not those on a region too small."""
+    which, ignored = match_film(reading.boxes.corners.astype(np.float64), truth_of(example), STRICT)
+    return which >= 0, ~ignored
 
 
 def _fit_image(examples: Sequence[Example], readings: Sequence[Reading], use: NDArray[np.bool_]) -> Fit:

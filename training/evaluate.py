@@ -1,37 +1,55 @@
-"""Measure a network or a shipped model on the val split.
+"""Measure a shipped model, a network or a file of predictions on the val split.
 
-`python -m training.evaluate --data ../shared/data/nih` measures the packaged model through the very predictor
-that the node uses; `--weights runs/first/stage-320.safetensors` a network before calibration.
+`python -m training.evaluate --data ../shared/data/nih` measures the packaged model through the very predictor that
+the node uses; `--predictions FILE` what a training left; `--weights FILE` a network before calibration. All figures
+come with 95 % intervals, and beside them stands what readers reach against readers on the same films; `--out DIR`
+keeps them as markdown, JSON, CSV and PNG, and the predictions to measure again.
 """
 
 import argparse
-import json
+import logging
+import math
+import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
+import numpy as np
 import torch
 from rich.progress import track
 from safetensors.torch import load_file
 
-from model.contract import Film
+from model.contract import Film, Prediction
 from model.network import LocalizationUNet
 from model.predictor import load_predictor
 from model.reading import Looks, Reading, inputs, read
-from training.datalist import Box, Example, Status, read_nih
+from training import readers
+from training.datalist import Box, Example, Status, read_films
 from training.dataset import open_film
-from training.froc import Marked, at_threshold, auroc, froc, pointing_hits
+from training.evaluation import pictures
+from training.evaluation.against import against
+from training.evaluation.curves import POINTS, false_positives, marked, recall, sensitivity
+from training.evaluation.groups import evaluated
+from training.evaluation.masks import Cover, cover
+from training.evaluation.matching import Floats, one_list
+from training.evaluation.measures import image_auroc, pointing, scored
+from training.evaluation.report import Measured, report
+from training.evaluation.sheet import Sheet
+from training.predictions import Predictions, load, of_boxes, save
+from training.recipe import read_recipe
+from training.tables.card import insert, markdown, write
+
+log = logging.getLogger("training")
 
 #: films read at once
 _BATCH = 8
 #: one film's boxes as fractions of the film, with scores; and its image score
 Marks = tuple[list[tuple[Box, float]], float]
 #: figure by name: a number, or numbers by operating point
-Figures = dict[str, Any]
+Figures = dict[str, float | int | dict[str, float]]
 
 
 def validation(examples: Sequence[Example]) -> list[Example]:
-    """The films that are measured on: localised, or normal to a radiologist."""
+    """The films that a model is calibrated on: localised, or normal to a radiologist."""
     return [e for e in examples if e.split == "val" and e.status in (Status.LOCALISED, Status.NORMAL)]
 
 
@@ -53,89 +71,155 @@ def marks_of(reading: Reading) -> Marks:
     return list(zip(corners, map(float, reading.boxes.scores), strict=True)), reading.image
 
 
-def report(examples: Sequence[Example], marks: Sequence[Marks], threshold: float | None = None) -> dict[str, Figures]:
-    """The figures, for all films and for each size at hand."""
-    rows = list(zip(examples, marks, strict=True))
-    groups = {"all": rows, "fully read": [row for row in rows if row[0].fully_read]}
+def summary(examples: Sequence[Example], marks: Sequence[Marks], threshold: float | None = None) -> dict[str, Figures]:
+    """The figures that a manifest holds, without intervals: for all films and for each size at hand."""
+    groups = {"all": list(examples), "fully read": [e for e in examples if e.fully_read]}
     for width in sorted({example.width for example in examples}, reverse=True):
-        groups[f"{width}px"] = [row for row in rows if row[0].width == width]
-    return {
-        name: _figures([e for e, _ in members], [m for _, m in members], threshold) for name, members in groups.items()
-    }
+        groups[f"{width}px"] = [e for e in examples if e.width == width]
+    predictions = of_boxes([e.id for e in examples], [boxes for boxes, _ in marks], [score for _, score in marks])
+    return {name: _figures(members, predictions, threshold) for name, members in groups.items()}
 
 
-def _figures(examples: Sequence[Example], marks: Sequence[Marks], threshold: float | None) -> Figures:
-    films = [
-        Marked(predicted=boxes, findings=example.boxes, normal=example.status is Status.NORMAL)
-        for example, (boxes, _) in zip(examples, marks, strict=True)
-    ]
-    scores = [score for _, score in marks]
-    positive = [s for s, film in zip(scores, films, strict=True) if film.findings]
-    negative = [s for s, film in zip(scores, films, strict=True) if film.normal]
+def _figures(examples: Sequence[Example], predictions: Predictions, threshold: float | None) -> Figures:
+    once, every = np.ones((1, len(examples))), np.ones(len(examples), bool)
+    of = scored(examples, predictions, once, normal=lambda example: example.status is Status.NORMAL)
     figures: Figures = {
-        "films": len(films),
-        "findings": sum(len(film.findings) for film in films),
-        "normals": len(negative),
-        "froc": {str(point): round(value, 3) for point, value in froc(films).items()},
-        "froc_iou_0.2": {str(point): round(value, 3) for point, value in froc(films, least_iou=0.2).items()},
-        "pointing": round(pointing_hits(films), 3),
-        "auroc": round(auroc(positive, negative), 3),
+        "films": len(examples),
+        "findings": len(of.strict.film_of_finding),
+        "normals": int(of.normal.sum()),
+        "froc": _by_point(of.curve),
+        "froc_iou_0.2": _by_point(sensitivity(of.lenient, once)),
+        "pointing": _number(pointing(of)),
+        "auroc": _number(image_auroc(of)),
     }
     if threshold is not None:
-        reached = vars(at_threshold(films, threshold))
-        figures["operating_point"] = {name: round(value, 3) for name, value in reached.items()}
+        figures["operating_point"] = {
+            "sensitivity": _number(recall(of.strict, once, threshold)),
+            "false_per_image": _number(false_positives(of.strict, once, threshold, every)),
+            "false_per_normal": _number(false_positives(of.strict, once, threshold, of.normal)),
+            "normals_marked": _number(marked(of.strict, once, threshold, of.normal)),
+        }
     return figures
 
 
-def main() -> None:
-    """The command line."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--data", type=Path, required=True, help="folder with annotations.json")
-    parser.add_argument("--model", type=Path, help="folder of weights; without it the packaged ones")
-    parser.add_argument("--weights", type=Path, help="a stage's weights, measured before calibration")
-    parser.add_argument("--sizes", type=int, nargs="+", default=[320], help="looks at --weights")
-    parser.add_argument("--threads", type=int)
-    parser.add_argument("--out", type=Path, help="write the figures here as JSON")
-    arguments = parser.parse_args()
+def _by_point(curve: Floats) -> dict[str, float]:
+    return {str(point): _number(curve[:, index]) for index, point in enumerate(POINTS)}
+
+
+def _number(rows: Floats) -> float:
+    return round(float(rows[0]), 3)
+
+
+def shipped(folder: Path | None, examples: Sequence[Example]) -> Measured:
+    """What the node would say; a film that it would decline is one without findings, and not abnormal."""
+    predictor = load_predictor(folder, device="cpu")
+    boxes: list[list[tuple[Box, float]]] = []
+    logits: list[float] = []
+    covers: dict[str, Cover] = {}
+    said = (
+        (film, one) for films in chunks(examples) for film, one in zip(films, predictor.predict(films), strict=True)
+    )
+    for example, (film, prediction) in zip(examples, said, strict=True):
+        rows, columns = film.pixels.shape
+        declined = prediction.frontal_chest < predictor.manifest.gate
+        candidates = () if declined else prediction.candidates
+        boxes.append(
+            [
+                ((c.box[0] / columns, c.box[1] / rows, c.box[2] / columns, c.box[3] / rows), c.confidence)
+                for c in candidates
+            ]
+        )
+        logits.append(-math.inf if declined else _logit(prediction))
+        if example.boxes:
+            shown = [c for c in candidates if c.confidence >= predictor.manifest.operating_point]
+            covers[example.id] = cover(example, shown, rows, columns)
+    lowest = min((logit for logit in logits if logit > -math.inf), default=0.0) - 1
+    images = [max(logit, lowest) for logit in logits]
+    predictions = of_boxes([example.id for example in examples], boxes, images)
+    return Measured(examples, predictions, predictor.manifest.operating_point, covers)
+
+
+def _logit(prediction: Prediction) -> float:
+    score = min(max(prediction.score, 1e-6), 1 - 1e-6)
+    return math.log(score / (1 - score))
+
+
+def network(weights: Path, recipe: Path, sizes: Sequence[int], examples: Sequence[Example]) -> Measured:
+    """A stage's weights, looked at in these sizes and mirrored, before calibration."""
+    built = LocalizationUNet(**read_recipe(recipe).network).to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stub
+    built.load_state_dict(load_file(weights))
+    looks = Looks(
+        sizes=tuple(sizes), mirror=True, box_scale=1.0, quality_power=0.5, same=0.5, suppress=0.35, least=0.01
+    )
+    marks = [marks_of(reading) for reading in readings(built, examples, looks)]
+    ids = [example.id for example in examples]
+    return Measured(examples, of_boxes(ids, [boxes for boxes, _ in marks], [image for _, image in marks]))
+
+
+def left(path: Path, threshold: float | None, examples: Sequence[Example]) -> Measured:
+    """Predictions from a file; films that it does not hold are named, and count as films without findings."""
+    predictions = one_list(load(path))
+    absent = {example.id for example in examples} - set(predictions.ids)
+    if absent:
+        log.warning("%s holds no prediction of %d films: they count as films without findings", path, len(absent))
+    return Measured(examples, predictions, threshold)
+
+
+def tables(measured: Measured) -> dict[str, Sheet]:
+    """All that is told of a model, and the readers beside it."""
+    sheets = report(measured)
+    return {
+        "froc": sheets.pop("froc"),
+        "against": against(measured.examples, measured.predictions),
+        "readers": readers.sheet(measured.examples),
+        **sheets,
+    }
+
+
+def main() -> int:
+    """The command line; 1 and a sentence on stderr where nothing can be measured."""
+    arguments = _parser().parse_args()
     if arguments.threads:
         torch.set_num_threads(arguments.threads)
-    examples = validation(read_nih(arguments.data))
-    if arguments.weights:
-        network = LocalizationUNet().to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stub
-        network.load_state_dict(load_file(arguments.weights))
-        looks = Looks(
-            sizes=tuple(arguments.sizes),
-            mirror=True,
-            box_scale=1.0,
-            quality_power=0.5,
-            same=0.5,
-            suppress=0.35,
-            least=0.01,
-        )
-        marks, threshold = [marks_of(reading) for reading in readings(network, examples, looks)], None
-    else:
-        marks, threshold = _shipped(arguments.model, examples)
-    figures = report(examples, marks, threshold)
-    print(json.dumps(figures, indent=1))
-    if arguments.out:
-        arguments.out.write_text(json.dumps(figures, indent=1) + "\n")
+    try:
+        examples = evaluated(read_films(arguments.data), arguments.split)
+        if arguments.predictions:
+            measured = left(arguments.predictions, arguments.threshold, examples)
+        elif arguments.weights:
+            measured = network(arguments.weights, arguments.recipe, arguments.sizes, examples)
+        else:
+            measured = shipped(arguments.model, examples)
+        sheets = tables(measured)
+        text = markdown(list(sheets.values()))
+        print(text)
+        if arguments.out:
+            write("evaluation", list(sheets.values()), arguments.out)
+            save(measured.predictions, arguments.out / "predictions.npz")
+            pictures.evaluation(sheets, arguments.out)
+        if arguments.card:
+            insert("evaluation", text, arguments.card)
+    except (ValueError, OSError) as error:
+        print(error, file=sys.stderr)
+        return 1
+    return 0
 
 
-def _shipped(folder: Path | None, examples: Sequence[Example]) -> tuple[list[Marks], float]:
-    """What the node would say, declined films counting as films without findings."""
-    predictor = load_predictor(folder, device="cpu")
-    marks: list[Marks] = []
-    for films in chunks(examples):
-        for film, prediction in zip(films, predictor.predict(films), strict=True):
-            rows, columns = film.pixels.shape
-            declined = prediction.frontal_chest < predictor.manifest.gate
-            boxes = [
-                ((c.box[0] / columns, c.box[1] / rows, c.box[2] / columns, c.box[3] / rows), c.confidence)
-                for c in ([] if declined else prediction.candidates)
-            ]
-            marks.append((boxes, prediction.score))
-    return marks, predictor.manifest.operating_point
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m training.evaluate", description=__doc__)
+    parser.add_argument("--data", type=Path, required=True, help="datalist, or folder with annotations.json")
+    parser.add_argument("--split", default="val", help="the split that is measured on")
+    parser.add_argument("--model", type=Path, help="folder of weights; without it the packaged ones")
+    parser.add_argument("--predictions", type=Path, help="measure this file instead of a model")
+    parser.add_argument("--threshold", type=float, help="of --predictions; without it found on other folds of patients")
+    parser.add_argument("--weights", type=Path, help="a stage's weights, measured before calibration")
+    default = Path(__file__).parent / "configs" / "train.json"
+    parser.add_argument("--recipe", type=Path, default=default, help="that --weights were trained by")
+    parser.add_argument("--sizes", type=int, nargs="+", default=[320], help="looks at --weights")
+    parser.add_argument("--threads", type=int)
+    parser.add_argument("--out", type=Path, help="folder for markdown, JSON, CSV, PNG and the predictions")
+    parser.add_argument("--card", type=Path, help="put the tables between their markers in this file")
+    return parser
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -19,9 +19,10 @@ from torch import Tensor
 from model.network import LocalizationUNet
 from model.reading import Looks
 from model.weights import FORMAT, MANIFEST
-from training.calibrate import FALSE_PER_NORMAL, Calibrated, calibrate, operating_point
+from training.calibrate import Calibrated, calibrate, operating_point
 from training.datalist import Example, read_nih
-from training.evaluate import readings, report, validation
+from training.evaluate import readings, summary, validation
+from training.evaluation.operating import FALSE_PER_NORMAL
 from training.fit_gate import GateFit, bedside, fit_gate, upright
 from training.recipe import trainable
 
@@ -74,7 +75,7 @@ def manifest_of(
         "metrics": {
             "of": "val split by patient, calibration cross-fitted; a hit is IoU >= 0.4, one box one finding",
             "operating_point_allows": f"{FALSE_PER_NORMAL} boxes on a radiologist-normal film",
-            "val": report(examples, calibrated.crossfitted, calibrated.operating_point),
+            "val": summary(examples, calibrated.crossfitted, calibrated.operating_point),
             "gate": {"upright_declined": gate.declined, "made_negatives_passed": gate.passed},
         },
     }

@@ -9,7 +9,7 @@ import torch
 from model.fusion import Boxes
 from model.gate import take_gate
 from model.reading import Reading
-from tests.training.test_targets import example
+from tests.training.examples import example
 from training.calibrate import calibrate, hits, operating_point
 from training.datalist import Example, Status
 from training.fit_gate import NEGATIVES, _fit
@@ -35,8 +35,16 @@ def reading(*boxes: tuple[float, float, float, float, float], image: float = 0.0
 
 
 def test_a_second_box_on_a_finding_is_no_hit() -> None:
-    flags = hits(example(BOX), reading((*BOX, 0.9), (*BOX, 0.8), (0.6, 0.6, 0.9, 0.9, 0.7)))
+    flags, counts = hits(example(BOX), reading((*BOX, 0.9), (*BOX, 0.8), (0.6, 0.6, 0.9, 0.9, 0.7)))
     assert flags.tolist() == [True, False, False]
+    assert counts.all()
+
+
+def test_a_box_on_a_region_too_small_is_fitted_on_neither_side() -> None:
+    speck = (0.5, 0.5, 0.52, 0.52)
+    flags, counts = hits(example(BOX, speck), reading((*BOX, 0.9), (*speck, 0.8)))
+    assert flags.tolist() == [True, False]
+    assert counts.tolist() == [True, False]
 
 
 def films(count: int) -> tuple[list[Example], list[Reading]]:
@@ -46,7 +54,7 @@ def films(count: int) -> tuple[list[Example], list[Reading]]:
     for index in range(count):
         abnormal = index % 2 == 0
         film = example(BOX) if abnormal else example(status=Status.NORMAL)
-        examples.append(replace(film, patient=str(index)))
+        examples.append(replace(film, id=str(index), patient=str(index)))
         score, logit = rng.normal(0.6 if abnormal else 0.3, 0.1), rng.normal(1 if abnormal else -1)
         readings.append(reading((*BOX, float(np.clip(score, 0.05, 0.95))), image=float(logit)))
     return examples, readings
@@ -65,7 +73,7 @@ def test_confidences_mean_what_they_say() -> None:
 
 
 def test_the_operating_point_keeps_its_promise() -> None:
-    normals = [example(status=Status.NORMAL) for _ in range(4)]
+    normals = [replace(example(status=Status.NORMAL), id=str(index)) for index in range(4)]
     marks = [([(BOX, confidence)], 0.0) for confidence in (0.1, 0.2, 0.305, 0.8)]
     assert operating_point(normals, marks, allowed=0.25) == pytest.approx(0.31)
     assert operating_point(normals, marks, allowed=0.5) == pytest.approx(0.21)

@@ -1,6 +1,7 @@
 """Tables as pictures: every figure a point with its interval, so that what may be chance looks like it."""
 
 from collections.abc import Callable, Mapping, Sequence
+from fractions import Fraction
 from pathlib import Path
 
 from matplotlib.axes import Axes
@@ -67,6 +68,88 @@ def unseen(sheets: Sequence[Sheet], path: Path) -> None:
     if sheet.rows:
         panels[-1].legend(fontsize=8, frameon=False)
     figure.savefig(path, dpi=150)
+
+
+def evaluation(sheets: Mapping[str, Sheet], folder: Path) -> None:
+    """froc.png with the readers in it, recall.png and reliability.png of one model."""
+    _froc(sheets["froc"], sheets["readers"]).savefig(folder / "froc.png", dpi=150)
+    _recall(sheets["recall"]).savefig(folder / "recall.png", dpi=150)
+    _reliability(sheets["reliability"]).savefig(folder / "reliability.png", dpi=150)
+
+
+def _froc(froc: Sheet, readers: Sheet) -> Figure:
+    """The first film set with its interval, sizes without, and each pair of readers where both drew all they saw."""
+    figure = Figure(figsize=(7, 5), layout="constrained")
+    axes = figure.subplots()
+    points = [index for index, name in enumerate(froc.columns) if name[0].isdigit()]
+    x = [float(Fraction(froc.columns[index])) for index in points]
+    for row, colour in zip(froc.rows, COLOURS, strict=False):
+        cells = [cell for index in points for cell in [row[index]] if isinstance(cell, Estimate)]
+        axes.plot(
+            x, [cell.value for cell in cells], marker="o", markersize=3, color=colour, label=f"{row[0]} (n={row[1]})"
+        )
+        if row is froc.rows[0]:
+            axes.fill_between(x, [c.low for c in cells], [c.high for c in cells], color=colour, alpha=0.15, linewidth=0)
+    names = dict.fromkeys(str(row[0]) for row in readers.rows)
+    for name, marker in zip(names, "sD^v*", strict=False):
+        found, false = next((row[4], row[7]) for row in readers.rows if row[0] == name)
+        if isinstance(found, Estimate) and isinstance(false, Estimate) and false.value > 0:
+            axes.errorbar(
+                false.value,
+                found.value,
+                yerr=[[found.value - found.low], [found.high - found.value]],
+                fmt=marker,
+                markersize=5,
+                capsize=2,
+                color="black",
+                label=f"readers: {name}",
+            )
+    axes.set_xscale("log", base=2)
+    axes.set_xticks(x, [froc.columns[index] for index in points])
+    axes.set_ylim(0, 1)
+    axes.set_xlabel("false positives an image")
+    axes.set_ylabel("sensitivity, IoU ≥ 0.4")
+    axes.grid(linewidth=0.3)
+    axes.legend(fontsize=7, frameon=False)
+    return figure
+
+
+def _recall(sheet: Sheet) -> Figure:
+    names = [f"{row[1]} ({row[2]})" for row in sheet.rows]
+    figure = Figure(figsize=(7, 1 + 0.28 * max(len(names), 2)), layout="constrained")
+    axes = figure.subplots()
+    _rows(axes, names)
+    for shift, column, colour in zip((0.15, -0.15), (3, 6), COLOURS, strict=False):
+        heights = [height + shift for height in _heights(len(names))]
+        whiskers(axes, heights, [row[column] for row in sheet.rows], label=sheet.columns[column], colour=colour)
+    axes.set_xlim(0, 1)
+    axes.set_xlabel("recall, IoU ≥ 0.4 (number of findings)")
+    axes.legend(fontsize=7, frameon=False)
+    return figure
+
+
+def _reliability(sheet: Sheet) -> Figure:
+    figure = Figure(figsize=(5, 5), layout="constrained")
+    axes = figure.subplots()
+    axes.plot([0, 1], [0, 1], color="grey", linewidth=0.8)
+    for name, colour in zip(("boxes", "films"), COLOURS, strict=False):
+        bins = [row for row in sheet.rows if row[0] == name and isinstance(row[3], float)]
+        said = [row[3] for row in bins if isinstance(row[3], float)]
+        true = [row[4] for row in bins if isinstance(row[4], Estimate)]
+        axes.errorbar(
+            said,
+            [one.value for one in true],
+            yerr=[[max(e.value - e.low, 0) for e in true], [max(e.high - e.value, 0) for e in true]],
+            marker="o",
+            markersize=4,
+            capsize=2,
+            color=colour,
+            label=name,
+        )
+    axes.set_xlabel("mean confidence")
+    axes.set_ylabel("share that was true")
+    axes.legend(frameon=False)
+    return figure
 
 
 #: table → its picture
