@@ -93,6 +93,23 @@ class RejectionTitle(StrEnum):
     RETENTION = "113039"
 
 
+class RecallReason(StrEnum):
+    """Why results of ours are withdrawn: the document title of the rejection note, in a word.
+
+    IHE's Imaging Object Change Management asks an archive to hide what is rejected for quality, though it may show it
+    where somebody asks for it, and never to show again what is rejected for the patient's safety.
+    """
+
+    QUALITY = "quality"
+    PATIENT_SAFETY = "patient-safety"
+    WORKLIST = "worklist"
+
+    @property
+    def document_title(self) -> RejectionTitle:
+        """The title itself."""
+        return RejectionTitle[self.name]
+
+
 class StudyState(StrEnum):
     OPEN = "open"
     COMPLETE = "complete"

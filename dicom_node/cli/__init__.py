@@ -35,6 +35,7 @@ def application() -> typer.Typer:
     from dicom_node.cli.doctor import doctor
     from dicom_node.cli.infer import infer
     from dicom_node.cli.init import init
+    from dicom_node.cli.recall import recall
     from dicom_node.cli.release import release
     from dicom_node.cli.retry import retry
     from dicom_node.cli.roles import analyse, conclude, deliver, receive
@@ -55,7 +56,7 @@ def application() -> typer.Typer:
         "Start here": (demo, init, serve),
         "Without a network, or by hand": (infer, send),
         "Look": (status, doctor),
-        "Act": (release, retry, accept, abandon),
+        "Act": (release, retry, accept, abandon, recall),
         "One role alone, on a host of its own": (receive, analyse, conclude, deliver),
     }
     for panel, commands in panels.items():

@@ -2,6 +2,7 @@
 
 import contextlib
 from collections.abc import Iterable, Iterator
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -15,9 +16,19 @@ if TYPE_CHECKING:
     from dicom_node.ledger.choice import ChosenDelivery
     from dicom_node.operate import Choice
 
+#: how a time may be given
+MOMENTS = ["%Y-%m-%d", "%Y-%m-%d %H:%M", "%Y-%m-%d %H:%M:%S", "%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S"]
+
 Study = Annotated[str | None, typer.Option("--study", help="Study Instance UID.")]
 Accession = Annotated[str | None, typer.Option("--accession", help="Accession number.")]
 Destination = Annotated[str | None, typer.Option("--destination", help="A destination's name in the configuration.")]
+Since = Annotated[
+    datetime | None,
+    typer.Option(formats=MOMENTS, metavar="TIME", help="From then on: 2026-03-01 or '2026-03-01 14:00', local time."),
+]
+Until = Annotated[
+    datetime | None, typer.Option(formats=MOMENTS, metavar="TIME", help="Before then: a day is its first moment.")
+]
 Everything = Annotated[bool, typer.Option("--all", help="All of them.")]
 
 
@@ -53,6 +64,27 @@ def choice(
     if destination is not None:
         require_destination(settings, ledger, destination)
     return Choice(study_instance_uid=study, accession_number=accession, destination=destination)
+
+
+def named_or_timed(
+    *,
+    study: str | None,
+    accession: str | None,
+    since: datetime | None,
+    until: datetime | None,
+    model: str | None = None,
+) -> "Choice":
+    """What the options mean. Raises typer's usage error where none of them is given."""
+    from dicom_node.operate import Choice
+
+    if (study, accession, since, until, model) == (None,) * 5:
+        raise typer.BadParameter("say what is meant: --study, --accession, --since, --until")
+    return Choice(
+        study_instance_uid=study,
+        accession_number=accession,
+        since=None if since is None else since.timestamp(),
+        until=None if until is None else until.timestamp(),
+    )
 
 
 def require_destination(settings: "Settings", ledger: "Ledger", name: str) -> None:

@@ -5,9 +5,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from dicom_node.cli.terminal import ago, counted, duration
-from dicom_node.domain import JOB_ENDED, DeliveryState, InstanceState, JobState, StudyState
+from dicom_node.domain import JOB_ENDED, DeliveryState, InstanceState, JobState, Kind, StudyState
 from dicom_node.ledger.overview import DeliveryView, InstanceView, StudyView
 from dicom_node.ledger.rows import JobRow
+from dicom_node.ledger.withdrawals import Withdrawn
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,15 +93,51 @@ def _fate(instance: InstanceView, view: StudyView) -> Line | None:
 
 
 def _deliveries(view: StudyView, *, now: float) -> Iterator[Line]:
-    """Results on their way to the same destination in the same state share a line."""
-    grouped: dict[tuple[str, DeliveryState], list[DeliveryView]] = {}
+    """Results on their way to the same destination in the same state share a line; so do those that are withdrawn."""
+    study = view.study.study_instance_uid
+    grouped: dict[tuple[str, str, DeliveryState], list[DeliveryView]] = {}
+    withdrawn: dict[str, list[DeliveryView]] = {}
     for each in view.deliveries:
-        grouped.setdefault((each.destination, each.state), []).append(each)
-    for (destination, state), group in sorted(grouped.items()):
-        line = _way(state, group, view.study.study_instance_uid, now=now)
-        yield replace(line, text=f"{destination}: {counted(len(group), 'result')} {line.text}")
+        if each.withdrawn is not None:
+            withdrawn.setdefault(each.destination, []).append(each)
+        else:
+            grouped.setdefault((each.destination, _what(each), each.state), []).append(each)
+    for (destination, what, state), group in sorted(grouped.items()):
+        line = _way(state, group, study, now=now)
+        yield replace(line, text=f"{destination}: {counted(len(group), what)} {line.text}")
+    for destination, group in sorted(withdrawn.items()):
+        yield from _withdrawn(destination, group, study)
     if view.study.state is StudyState.CONCLUDED and not view.deliveries:
         yield Line(text="no result to send")
+
+
+def _what(each: DeliveryView) -> str:
+    if each.kind is Kind.KOS:
+        return "rejection note"
+    if each.recalled:
+        return "recalled result"
+    return "result" if each.is_current else "superseded result"
+
+
+def _withdrawn(destination: str, group: Sequence[DeliveryView], study: str) -> Iterator[Line]:
+    """What was recalled after the destination had it: how far its rejection note came."""
+    fates: Counter[Line] = Counter(
+        _note(each.withdrawn, destination, study) for each in group if each.withdrawn is not None
+    )
+    for line, count in fates.items():
+        yield replace(line, text=f"{destination}: {counted(count, 'result')} recalled; {line.text}")
+
+
+def _note(each: Withdrawn, destination: str, study: str) -> Line:
+    by_hand = f"chexnode recall --list --study {study}"
+    if each.obstacle:
+        return Line(text=f"no rejection note can be written ({each.obstacle})", command=by_hand, wanted=True)
+    if each.note is DeliveryState.STORED:
+        return Line(text=f"{destination} took the rejection note (whether it hides them is its own matter)")
+    if each.note in (DeliveryState.FAILED, DeliveryState.ABANDONED):
+        refused = f"refused ({each.note_error})" if each.note is DeliveryState.FAILED else "given up"
+        return Line(text=f"the rejection note was {refused}, delete them by hand", command=by_hand, wanted=True)
+    return Line(text="the rejection note " + ("is to be written" if each.note is None else "is on its way"))
 
 
 def _way(state: DeliveryState, group: Sequence[DeliveryView], study: str, *, now: float) -> Line:

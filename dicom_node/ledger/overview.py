@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from sqlalchemy import Column, Connection, FromClause, RowMapping, func, literal_column, select
 
 from dicom_node.domain import DeliveryState, InstanceState, JobState, Kind, Profile, StudyState
-from dicom_node.ledger import instances, jobs
+from dicom_node.ledger import instances, jobs, withdrawals
 from dicom_node.ledger.rows import InstanceRow, JobRow, StudyRow, instance_row, job_row, study_row
 from dicom_node.ledger.schema import delivery, finding, in_state, instance, job, result, study
+from dicom_node.ledger.withdrawals import Withdrawn
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,6 +48,12 @@ class DeliveryView:
     #: when it is tried next, while pending
     not_before: float
     last_error: str
+    #: False: a newer result has taken its place, or it was recalled
+    is_current: bool
+    #: it was recalled
+    recalled: bool
+    #: what became of that at this destination; None: it was not there to be withdrawn
+    withdrawn: Withdrawn | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -173,17 +180,25 @@ def _instances(tx: Connection, study_ids: Sequence[int]) -> dict[int, list[Insta
 def _deliveries(tx: Connection, study_ids: Sequence[int]) -> dict[int, list[DeliveryView]]:
     views: dict[int, list[DeliveryView]] = defaultdict(list)
     rows = tx.execute(
-        select(delivery, result.c.kind, result.c.profile, result.c.sop_instance_uid)
+        select(
+            delivery,
+            result.c.kind,
+            result.c.profile,
+            result.c.sop_instance_uid,
+            result.c.is_current,
+            result.c.recall_title,
+        )
         .join(result, result.c.id == delivery.c.result_id)
         .where(delivery.c.study_id.in_(study_ids))
         .order_by(delivery.c.id)
     )
+    withdrawn = {(one.sop_instance_uid, one.destination): one for one in withdrawals.find(tx, study_ids=study_ids)}
     for row in rows.mappings():
-        views[row["study_id"]].append(_delivery(row))
+        views[row["study_id"]].append(_delivery(row, withdrawn.get((row["sop_instance_uid"], row["destination"]))))
     return views
 
 
-def _delivery(row: RowMapping) -> DeliveryView:
+def _delivery(row: RowMapping, withdrawn: Withdrawn | None) -> DeliveryView:
     return DeliveryView(
         delivery_id=row["id"],
         destination=row["destination"],
@@ -196,6 +211,9 @@ def _delivery(row: RowMapping) -> DeliveryView:
         attempts=row["attempts"],
         not_before=row["not_before"],
         last_error=row["last_error"],
+        is_current=row["is_current"],
+        recalled=bool(row["recall_title"]),
+        withdrawn=withdrawn,
     )
 
 

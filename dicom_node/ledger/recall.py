@@ -23,8 +23,8 @@ class Recallable:
     accession_number: str
     kind: Kind
     sop_instance_uid: str
-    #: its bytes are in the spool: what a rejection note says of its patient is read there
-    kept: bool
+    #: the spool holds it, or another result of its study: a rejection note reads there whose they are
+    told: bool
     destination: str
     state: DeliveryState | None
     #: of the delivery
@@ -46,13 +46,15 @@ def find(
     `model_digest`: made with a model whose digest begins so, as an image's result or in a study's report.
     `since`, `until`: when the result was made, seconds since the epoch.
     """
+    other = result.alias("other")
+    kept = select(other.c.id).where(other.c.study_id == result.c.study_id, in_state(other.c.state, ResultState.KEPT))
     query = (
         select(
             result.c.id,
             result.c.study_id,
             result.c.kind,
             result.c.sop_instance_uid,
-            result.c.state.label("result_state"),
+            kept.exists().label("told"),
             result.c.recall_title,
             study.c.study_instance_uid,
             study.c.accession_number,
@@ -77,7 +79,7 @@ def find(
         Recallable(
             result_id=row["id"],
             kind=Kind(row["kind"]),
-            kept=row["result_state"] == ResultState.KEPT.value,
+            told=bool(row["told"]),
             destination=row["destination"] or "",
             state=None if row["state"] is None else DeliveryState(row["state"]),
             attempts=row["attempts"] or 0,

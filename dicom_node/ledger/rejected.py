@@ -11,8 +11,8 @@ from dicom_node.ledger.schema import instance, job, rejected
 
 #: what a title says of an image, for people
 SAID = {
-    RejectionTitle.QUALITY: "rejected for quality reasons",
-    RejectionTitle.PATIENT_SAFETY: "rejected for patient safety reasons",
+    RejectionTitle.QUALITY: "for quality reasons",
+    RejectionTitle.PATIENT_SAFETY: "for patient safety reasons",
     RejectionTitle.WORKLIST: "taken under a wrong worklist entry",
     RejectionTitle.RETENTION: "its retention has expired",
 }

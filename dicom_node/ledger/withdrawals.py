@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection, and_, literal_column, select, update
 
-from dicom_node.domain import RejectionTitle, ResultState
+from dicom_node.domain import DeliveryState, Kind, RejectionTitle, ResultState
 from dicom_node.ledger.bell import Channel, request
 from dicom_node.ledger.rows import ResultRow, StoredResult, insert_new, result_row
-from dicom_node.ledger.schema import delivery, result, withdrawal
+from dicom_node.ledger.schema import delivery, result, study, withdrawal
 
 #: a rejection note is to be written: word for word the condition of its partial index
 UNNOTED = and_(withdrawal.c.note_id.is_(None), withdrawal.c.obstacle == literal_column("''"))
@@ -23,6 +23,78 @@ class Unnoted:
     destination: str
     title: RejectionTitle
     result: ResultRow
+
+
+@dataclass(frozen=True, kw_only=True)
+class Withdrawn:
+    """One object that was recalled at one destination, and how far its rejection note came."""
+
+    study_id: int
+    study_instance_uid: str
+    accession_number: str
+    destination: str
+    kind: Kind
+    sop_instance_uid: str
+    title: RejectionTitle
+    #: when it was recalled
+    at: float
+    #: of the rejection note's delivery; None: it is not written
+    note: DeliveryState | None
+    #: what the destination last said to the note
+    note_error: str
+    #: why no note can be written; empty: nothing is in the way
+    obstacle: str
+
+    @property
+    def by_hand(self) -> bool:
+        """No rejection note will reach the destination by itself."""
+        return bool(self.obstacle) or self.note in (DeliveryState.FAILED, DeliveryState.ABANDONED)
+
+
+def find(tx: Connection, *, study_ids: Collection[int] | None = None) -> list[Withdrawn]:
+    """Everything that was to be withdrawn from destinations, of these studies or of all, the oldest first."""
+    note_delivery = delivery.alias("note_delivery")
+    query = (
+        select(
+            withdrawal.c.study_id,
+            withdrawal.c.title,
+            withdrawal.c.at,
+            withdrawal.c.obstacle,
+            study.c.study_instance_uid,
+            study.c.accession_number,
+            delivery.c.destination,
+            result.c.kind,
+            result.c.sop_instance_uid,
+            note_delivery.c.state.label("note"),
+            note_delivery.c.last_error.label("note_error"),
+        )
+        .join(study, study.c.id == withdrawal.c.study_id)
+        .join(delivery, delivery.c.id == withdrawal.c.delivery_id)
+        .join(result, result.c.id == delivery.c.result_id)
+        .outerjoin(
+            note_delivery,
+            and_(
+                note_delivery.c.result_id == withdrawal.c.note_id,
+                note_delivery.c.destination == delivery.c.destination,
+            ),
+        )
+        .order_by(withdrawal.c.id)
+    )
+    if study_ids is not None:
+        query = query.where(withdrawal.c.study_id.in_(study_ids))
+    return [
+        Withdrawn(
+            kind=Kind(row["kind"]),
+            title=RejectionTitle(row["title"]),
+            note=None if row["note"] is None else DeliveryState(row["note"]),
+            note_error=row["note_error"] or "",
+            **{name: row[name] for name in _PLAIN},
+        )
+        for row in tx.execute(query).mappings()
+    ]
+
+
+_PLAIN = ("study_id", "study_instance_uid", "accession_number", "destination", "sop_instance_uid", "at", "obstacle")
 
 
 def enter(tx: Connection, delivery_id: int, *, study_id: int, title: RejectionTitle, now: float) -> bool:

@@ -11,16 +11,20 @@ from dicom_node.operate.choosing import Choice
 from dicom_node.operate.health import SILENT_AFTER, is_alive, is_dead
 from dicom_node.operate.outbox import Abandoned, Retried, abandon, release, retry
 from dicom_node.operate.quarantine import accept
+from dicom_node.operate.recalling import Recalled, recall, withdrawn
 
 __all__ = [
     "SILENT_AFTER",
     "Abandoned",
     "Choice",
+    "Recalled",
     "Retried",
     "abandon",
     "accept",
     "is_alive",
     "is_dead",
+    "recall",
     "release",
     "retry",
+    "withdrawn",
 ]
