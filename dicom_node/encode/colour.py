@@ -18,7 +18,7 @@ class Colour:
 
     #: sRGB, 0..255
     rgb: tuple[int, int, int]
-    #: the same as CIELab L*, a*, b* (D50)
+    #: the same as CIELab L*, a*, b* (D50); in gamut also for those who take it for D65, as dcmqi does
     lab: tuple[float, float, float]
 
     @property
@@ -29,11 +29,11 @@ class Colour:
 
 
 _COLOURS = (
-    Colour(rgb=(255, 145, 0), lab=(71.4, 37, 77)),
-    Colour(rgb=(86, 180, 233), lab=(69.4, -17, -36)),
-    Colour(rgb=(240, 228, 66), lab=(89.4, -8, 75)),
-    Colour(rgb=(204, 121, 167), lab=(61.2, 38, -10)),
-    Colour(rgb=(0, 158, 115), lab=(57.6, -45, 12)),
+    Colour(rgb=(245, 145, 25), lab=(69.9, 33.5, 71.1)),
+    Colour(rgb=(86, 180, 233), lab=(69.3, -16.8, -35.5)),
+    Colour(rgb=(240, 228, 66), lab=(89.5, -8.5, 75.0)),
+    Colour(rgb=(204, 121, 167), lab=(61.2, 37.7, -10.1)),
+    Colour(rgb=(0, 158, 115), lab=(57.6, -44.7, 12.2)),
 )
 
 

@@ -79,6 +79,8 @@ def build_seg(
     )
     result["PixelData"].VR = "OB"
     finish(result, header, context, times)
+    # type 2 (PS3.3 10.9), which highdicom leaves out
+    result.ContentCreatorName = None
     # one image, one series: the series begins with it
     result.SeriesDate, result.SeriesTime = date_and_time(times.content)
     for frame in result.PerFrameFunctionalGroupsSequence:
