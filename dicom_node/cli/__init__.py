@@ -31,10 +31,12 @@ def application() -> typer.Typer:
     """Every command, in the order in which somebody new needs them."""
     from dicom_node.cli.abandon import abandon
     from dicom_node.cli.accept import accept
+    from dicom_node.cli.conformance import conformance
     from dicom_node.cli.demo import demo
     from dicom_node.cli.doctor import doctor
     from dicom_node.cli.infer import infer
     from dicom_node.cli.init import init
+    from dicom_node.cli.reanalyse import reanalyse
     from dicom_node.cli.recall import recall
     from dicom_node.cli.release import release
     from dicom_node.cli.retry import retry
@@ -55,8 +57,8 @@ def application() -> typer.Typer:
     panels: dict[str, tuple[Callable[..., None], ...]] = {
         "Start here": (demo, init, serve),
         "Without a network, or by hand": (infer, send),
-        "Look": (status, doctor),
-        "Act": (release, retry, accept, abandon, recall),
+        "Look": (status, doctor, conformance),
+        "Act": (release, retry, accept, abandon, reanalyse, recall),
         "One role alone, on a host of its own": (receive, analyse, conclude, deliver),
     }
     for panel, commands in panels.items():

@@ -57,7 +57,8 @@ class DicomDestination:
                 yield untried if reached and position > known else broken
 
     def _syntaxes(self, result: Sendable) -> tuple[str, ...]:
-        return wanted_syntaxes(self._peer, result.kind, result.profile, result.transfer_syntax_uid)
+        kept = result.transfer_syntax_uid
+        return wanted_syntaxes(result.kind, result.profile, kept, compress=self._peer.compress)
 
     def _store(self, opened: OpenAssociation, result: Sendable) -> Outcome:
         """Raises PeerUnavailable: the association is over."""
@@ -78,9 +79,9 @@ class DicomDestination:
         return judge(answer.status)
 
 
-def wanted_syntaxes(peer: PeerSection, kind: Kind | None, profile: Profile, kept: str) -> tuple[str, ...]:
-    """The transfer syntaxes that an object kept in `kept` is offered to `peer` in, the most wanted first."""
-    smaller = PROFILES[profile].sc_syntaxes if peer.compress and kind is Kind.SC else ()
+def wanted_syntaxes(kind: Kind | None, profile: Profile, kept: str, *, compress: bool) -> tuple[str, ...]:
+    """The transfer syntaxes that an object kept in `kept` is offered in, the most wanted first."""
+    smaller = PROFILES[profile].sc_syntaxes if compress and kind is Kind.SC else ()
     return alternatives(kept, smaller)
 
 

@@ -1,5 +1,6 @@
 """Statuses of a C-STORE response by name (PS3.4 Table B.2-1, PS3.7 Annex C)."""
 
+from collections.abc import Mapping
 from enum import IntEnum
 
 
@@ -9,6 +10,20 @@ class Status(IntEnum):
     OUT_OF_RESOURCES = 0xA700
     DOES_NOT_MATCH_SOP_CLASS = 0xA900
     CANNOT_UNDERSTAND = 0xC000
+
+
+#: what the node means by each status that it answers a C-STORE with, and what a sender should do
+ANSWERS: Mapping[Status, tuple[str, str]] = {
+    Status.SUCCESS: (
+        "The bytes and their record would survive a power cut. Also for a duplicate, for a result of a chexnode's own, "
+        "and for what will not be analysed",
+        "nothing",
+    ),
+    Status.SOP_CLASS_NOT_SUPPORTED: ("The SOP class is not that of the presentation context", "correct the sender"),
+    Status.OUT_OF_RESOURCES: ("No room: the disk, or the data set is above the largest that is taken", "send later"),
+    Status.DOES_NOT_MATCH_SOP_CLASS: ("The data set names another SOP class or instance", "correct the object"),
+    Status.CANNOT_UNDERSTAND: ("No data set, a UID that is none, or no Study Instance UID", "correct the object"),
+}
 
 
 def is_stored(status: int) -> bool:

@@ -142,7 +142,8 @@ class Handshake:
     def _negotiate(self) -> Iterator[Check]:
         wanted: dict[str, dict[str, bool]] = {}
         for each in self.specimens:
-            offered = wanted_syntaxes(self.peer, each.kind, each.profile, each.transfer_syntax_uid)
+            kept, compress = each.transfer_syntax_uid, self.peer.compress
+            offered = wanted_syntaxes(each.kind, each.profile, kept, compress=compress)
             wanted.setdefault(each.sop_class_uid, dict.fromkeys(offered, False))
         contexts = proposed_contexts((sop_class, syntax) for sop_class, by in wanted.items() for syntax in by)
         try:

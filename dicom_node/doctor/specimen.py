@@ -5,7 +5,7 @@ The same configuration gives the same bytes and UIDs on every day, so that tryin
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from io import BytesIO
@@ -37,7 +37,7 @@ STUDY_DESCRIPTION = "CHEXNODE TEST - PLEASE DELETE"
 STUDY_INSTANCE_UID = derived_uid("handshake", "study")
 
 #: no patient was there; it is a fixed day so that the bytes are the same on every other
-_TAKEN = datetime(2026, 1, 1, 12, 0, tzinfo=UTC)
+TAKEN = datetime(2026, 1, 1, 12, 0, tzinfo=UTC)
 #: rows and columns of the picture, no multiple of 8; bits of a value; mm between pixels
 _ROWS, _COLUMNS, _BITS, _SPACING = 401, 353, 12, 0.9
 #: top, left, height, width of what is marked
@@ -74,23 +74,30 @@ def specimens(profile: Profile, settings: Settings, manifest: Manifest) -> tuple
             data=data,
         )
     ]
-    made += (_specimen(result) for result in results(profile, settings, manifest, image))
+    made += (_specimen(result) for result in results(profile, settings, manifest, image, found=findings()))
     return tuple(made)
 
 
-def results(profile: Profile, settings: Settings, manifest: Manifest, image: Dataset) -> Iterator[EncodedResult]:
-    """Every object of `profile` for `image`, a study of one image with two regions marked."""
+def results(
+    profile: Profile,
+    settings: Settings,
+    manifest: Manifest,
+    image: Dataset,
+    *,
+    found: Sequence[Finding] = (),
+    when: datetime = TAKEN,
+) -> Iterator[EncodedResult]:
+    """Every object of `profile` for `image`, a study of its own, with `found` in it, or none, as if made at `when`."""
     digest = hashlib.sha256(_file(image)).hexdigest()
     encoding = Encoding(
         manifest=manifest, model=settings.model, results=settings.results, parameters=_parameters(settings)
     )
     header, film = header_of(image), film_from(image)
-    found = findings()
     yield from encoding.encode(
-        [profile], header=header, film=film, findings=found, input_digest=digest, content_time=_TAKEN
+        [profile], header=header, film=film, findings=found, input_digest=digest, content_time=when
     )
     if PROFILES[profile].study_kinds:
-        reading = encoding.context(found, input_digest=digest, content_time=_TAKEN)
+        reading = encoding.context(found, input_digest=digest, content_time=when)
         reported = ReportedImage(
             sop_class_uid=str(image.SOPClassUID),
             sop_instance_uid=str(image.SOPInstanceUID),
@@ -102,7 +109,7 @@ def results(profile: Profile, settings: Settings, manifest: Manifest, image: Dat
         )
         context = ReportContext(
             revision=1,
-            content_time=_TAKEN,
+            content_time=when,
             software_version=__version__,
             sr_description=settings.results.sr_description,
             sr_series_number=settings.results.sr_series_number,
@@ -113,7 +120,7 @@ def results(profile: Profile, settings: Settings, manifest: Manifest, image: Dat
 def source() -> Dataset:
     """A Digital X-Ray image of a grey wedge, marked as a test in every field that a person or a program looks at."""
     film = Radiograph(pixels=_pixels(), spacing=_SPACING, age=0, sex="O")
-    visit = Visit(number=0, family_name="TEST", body_part="CHEST", study_description=STUDY_DESCRIPTION, taken_at=_TAKEN)
+    visit = Visit(number=0, family_name="TEST", body_part="CHEST", study_description=STUDY_DESCRIPTION, taken_at=TAKEN)
     image = data_set(film, visit)
     image.PatientName, image.PatientID = PATIENT_NAME, PATIENT_ID
     # an archive that knows no such issuer may refuse it; nobody has neither birthday nor age
