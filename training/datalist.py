@@ -2,7 +2,7 @@
 
 `python -m training.datalist --vindr DIR --out datalist.json` (also `--nih DIR`, `--coco FILE --images DIR`, together
 or alone) reads what radiologists drew, checks it, and writes a list of MONAI's Decathlon style. Every training and
-evaluation reads that file as it reads the folder of NIH's films.
+evaluation reads that file; the folders of NIH and of VinDr-CXR it reads as they are, too.
 """
 
 import argparse
@@ -17,6 +17,7 @@ from typing import Any
 from rich.console import Console
 from rich.progress import track
 
+from training.data.agree import findings_of
 from training.data.boxes import SAME_FINDING, Box, Polygon, area, iou, merge
 from training.data.coco import read_coco
 from training.data.counts import tables
@@ -66,8 +67,13 @@ SECTIONS: Mapping[str, str] = {"train": "training", "val": "validation", "test":
 
 
 def read_films(source: Path) -> list[Example]:
-    """The films of a datalist (a .json file), or of NIH's folder. Raises DataError."""
-    return read_nih(source) if source.is_dir() else read_datalist(source)
+    """The films of a datalist (a file), of NIH's folder or of VinDr-CXR's, told apart by what is in it.
+
+    Raises DataError.
+    """
+    if not source.is_dir():
+        return read_datalist(source)
+    return read_nih(source) if (source / "annotations.json").exists() else read_vindr(source)
 
 
 def write_datalist(examples: Sequence[Example], path: Path) -> None:
@@ -95,7 +101,10 @@ def write_datalist(examples: Sequence[Example], path: Path) -> None:
 
 
 def read_datalist(path: Path) -> list[Example]:
-    """The films of a datalist, those of the training first. Raises DataError naming section and row."""
+    """The films of a datalist, those of the training first. Raises DataError naming section and row.
+
+    Where an entry has no `findings`, as in a list written by hand, the boxes of its readers are fused.
+    """
     try:
         content = json.loads(path.read_text())
     except FileNotFoundError as error:
@@ -103,7 +112,10 @@ def read_datalist(path: Path) -> list[Example]:
     except (OSError, ValueError) as error:
         raise DataError(f"{path} cannot be read as a datalist: {error}") from error
     if not isinstance(content, dict) or not content.keys() & set(SECTIONS.values()):
-        raise DataError(f"{path} is no datalist: it has none of the lists {', '.join(SECTIONS.values())}")
+        raise DataError(
+            f"{path} is no datalist: it has none of the lists {', '.join(SECTIONS.values())}; python -m "
+            "training.datalist makes one, of a COCO file too"
+        )
     examples = []
     for split, section in SECTIONS.items():
         for number, entry in enumerate(content.get(section, [])):
@@ -121,9 +133,10 @@ def check_films(examples: Sequence[Example]) -> None:
     """Raise DataError if a film stands twice or its picture is not there."""
     known: dict[str, Example] = {}
     for example in examples:
-        other = known.setdefault(example.id, example)
-        if other is not example:
+        if example.id in known:
+            other = known[example.id]
             raise DataError(f"film {example.id} stands in the list twice, as {other.path} and as {example.path}")
+        known[example.id] = example
     absent = [example for example in examples if not example.path.is_file()]
     if absent:
         raise DataError(
@@ -183,10 +196,7 @@ def _example(entry: Mapping[str, Any], split: str, folder: Path) -> Example:
         Region(label=row["label"], reader=row["reader"], box=_box(row["box"]), polygon=_outline(row.get("polygon")))
         for row in entry["regions"]
     )
-    findings = tuple(
-        Finding(box=_box(row["box"]), labels=frozenset(row["labels"]), agreement=float(row["agreement"]))
-        for row in entry["findings"]
-    )
+    readers = frozenset(entry["readers"])
     return Example(
         id=entry["id"],
         path=folder / entry["image"],
@@ -195,14 +205,21 @@ def _example(entry: Mapping[str, Any], split: str, folder: Path) -> Example:
         view=entry.get("view", ""),
         split=split,
         status=Status(entry["status"]),
-        readers=frozenset(entry["readers"]),
+        readers=readers,
         regions=regions,
         age=entry.get("age"),
         sex=entry.get("sex", ""),
         reported=frozenset(entry.get("reported", [])),
         rsna_class=entry.get("rsna_class", ""),
         looked_for=None if looked_for is None else frozenset(looked_for),
-        findings=findings,
+        findings=_findings(entry["findings"]) if "findings" in entry else findings_of(regions, readers),
+    )
+
+
+def _findings(rows: Sequence[Mapping[str, Any]]) -> tuple[Finding, ...]:
+    return tuple(
+        Finding(box=_box(row["box"]), labels=frozenset(row["labels"]), agreement=float(row["agreement"]))
+        for row in rows
     )
 
 

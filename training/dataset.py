@@ -29,13 +29,13 @@ def open_film(example: Example) -> Film:
 def open_picture(path: Path) -> Film:
     """A picture or a DICOM file, as displayed: DICOM by the very chain that the node runs in its child.
 
-    A 16-bit picture is taken to span its own darkest to its own lightest level. Raises OSError where the file cannot
-    be read, FilmError where it is DICOM and no film can be made of it.
+    A picture of more than 8 bits is taken to span its own darkest to its own lightest level. Raises OSError where the
+    file cannot be read, FilmError where it is DICOM and no film can be made of it.
     """
     if is_dicom(path):
         return _dicom(path)
     with Image.open(path) as picture:
-        if picture.mode.startswith("I"):
+        if picture.mode[0] in "IF":
             return _spread(np.asarray(picture).astype(np.float64))
         return film_of_bytes(np.asarray(picture.convert("L")))
 

@@ -187,6 +187,26 @@ def test_paths_move_with_the_list_and_monai_finds_them(tmp_path: Path) -> None:
     assert entries[0]["image"].startswith("train/")
 
 
+def test_a_list_written_by_hand_needs_no_findings(tmp_path: Path) -> None:
+    films = read_vindr(kaggle(tmp_path))
+    write_datalist(films, tmp_path / "list.json")
+    content = json.loads((tmp_path / "list.json").read_text())
+    for entry in (*content["training"], *content["validation"]):
+        del entry["findings"]
+    (tmp_path / "list.json").write_text(json.dumps(content))
+    assert {film.id: film for film in read_datalist(tmp_path / "list.json")} == {film.id: film for film in films}
+
+
+def test_a_folder_is_read_by_what_is_in_it(tmp_path: Path) -> None:
+    nih_set(tmp_path / "nih", {})
+    kaggle(tmp_path / "vindr")
+    write_datalist(read_nih(tmp_path / "nih"), tmp_path / "list.json")
+    assert read_films(tmp_path / "nih") == read_nih(tmp_path / "nih") == read_films(tmp_path / "list.json")
+    assert read_films(tmp_path / "vindr") == read_vindr(tmp_path / "vindr")
+    with pytest.raises(DataError, match="no table of boxes"):
+        read_films(tmp_path)
+
+
 def test_an_interrupted_write_leaves_the_list_before_it(tmp_path: Path) -> None:
     films = read_nih(nih_set(tmp_path / "nih", {}))
     path = tmp_path / "list.json"

@@ -6,6 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from tests.datasets import chest, file_bytes
 from tests.training.vindr_set import COLUMNS, ROWS, kaggle, physionet
@@ -85,6 +87,26 @@ def test_what_the_header_says_of_the_patient(tmp_path: Path) -> None:
     assert examples["c3"].patient == "c3"
     assert "P-77" not in examples["a1"].patient
     assert examples["a1"].patient != examples["d4"].patient
+
+
+@settings(max_examples=15)
+@given(
+    st.lists(st.sampled_from(("", "P1", "P2", "P3")), min_size=6, max_size=6),
+    st.sampled_from((0.0, 0.3, 0.5, 1.0)),
+)
+def test_no_patient_is_in_two_splits(
+    tmp_path_factory: pytest.TempPathFactory, whose: list[str], validation: float
+) -> None:
+    folder = physionet(tmp_path_factory.mktemp("vindr"))
+    paths = sorted(folder.glob("t*/*.dicom"))
+    for path, patient in zip(paths, whose, strict=True):
+        path.write_bytes(file_bytes(chest(ROWS, COLUMNS, PatientID=patient)))
+    splits: dict[str, set[str]] = {}
+    for example in read_vindr(folder, validation=validation):
+        header = whose[[path.stem for path in paths].index(example.id)] or example.id
+        splits.setdefault(header, set()).add(example.split)
+    if len(set(whose)) > 1:
+        assert all(len(names) == 1 for names in splits.values())
 
 
 def test_one_patient_id_on_all_films_is_no_patient(tmp_path: Path) -> None:

@@ -62,6 +62,16 @@ class Part:
     labelled: Path | None
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Film:
+    """A film that is there."""
+
+    sheet: Sheet
+    path: Path
+    header: Header
+    test: bool
+
+
 def read_vindr(folder: Path, *, validation: float = VALIDATION, skip_absent: bool = False) -> list[Example]:
     """Every adult's film of the copy of VinDr-CXR in `folder`, which holds train/ (and test/) and the CSV files.
 
@@ -70,14 +80,15 @@ def read_vindr(folder: Path, *, validation: float = VALIDATION, skip_absent: boo
     are split by patient where the headers tell patients apart; VinDr-CXR's own headers do not, and then by a hash of
     the image's id: nobody can say which of its films are of one patient. Raises DataError naming file and row.
     """
-    examples: list[Example] = []
+    films: list[_Film] = []
     for part in _parts(folder):
         sheets = read_sheets(part.marked, part.labelled)
         files = _present(sheets, part.films, skip_absent)
         with lenient():
-            told = track(files, description=f"headers of {part.films.name}")
-            films = [(sheets[name], path, _header(sheets[name], path)) for name, path in told]
-        examples += _examples(films, part, validation)
+            for name, path in track(files, description=f"headers of {part.films.name}"):
+                films.append(_Film(sheet=sheets[name], path=path, header=_header(sheets[name], path), test=part.test))
+    patients = patients_of([film.header for film in films])
+    examples = [_example(film, patient, validation) for film, patient in zip(films, patients, strict=True)]
     return adults(_apart(examples))
 
 
@@ -136,8 +147,8 @@ def _parts(folder: Path) -> list[Part]:
         tables[films] = path
     if not marked:
         raise DataError(
-            f"no table of boxes in {folder} or its annotations/: annotations_train.csv (PhysioNet) or train.csv "
-            f"(Kaggle) is one, with the columns {', '.join(sorted(_MARKED))}"
+            f"no table of boxes in {folder} or its annotations/: VinDr-CXR has annotations_train.csv (PhysioNet) or "
+            f"train.csv (Kaggle), with the columns {', '.join(sorted(_MARKED))}"
         )
     return [
         Part(test=name == "test", films=folder / name, marked=path, labelled=labelled.get(name))
@@ -179,29 +190,25 @@ def _header(sheet: Sheet, path: Path) -> Header:
         raise sheet.row.wrong(str(error)) from error
 
 
-def _examples(films: Sequence[tuple[Sheet, Path, Header]], part: Part, validation: float) -> list[Example]:
-    patients = patients_of([header for _, _, header in films])
-    examples = []
-    for (sheet, path, header), known in zip(films, patients, strict=True):
-        patient = known or path.stem
-        regions = tuple(_region(mark, header) for mark in sheet.marks)
-        example = Example(
-            id=path.stem,
-            path=path,
-            patient=patient,
-            width=header.columns,
-            view=header.view,
-            split="test" if part.test else split_of(patient, validation),
-            status=Status.LOCALISED if regions else Status.UNLOCALISED if sheet.reported else Status.NORMAL,
-            readers=frozenset(sheet.readers),
-            regions=regions,
-            age=header.age,
-            sex=header.sex,
-            reported=frozenset(sheet.reported),
-            findings=findings_of(regions, sheet.readers),
-        )
-        examples.append(example)
-    return examples
+def _example(film: _Film, known: str, validation: float) -> Example:
+    sheet, header = film.sheet, film.header
+    patient = known or film.path.stem
+    regions = tuple(_region(mark, header) for mark in sheet.marks)
+    return Example(
+        id=film.path.stem,
+        path=film.path,
+        patient=patient,
+        width=header.columns,
+        view=header.view,
+        split="test" if film.test else split_of(patient, validation),
+        status=Status.LOCALISED if regions else Status.UNLOCALISED if sheet.reported else Status.NORMAL,
+        readers=frozenset(sheet.readers),
+        regions=regions,
+        age=header.age,
+        sex=header.sex,
+        reported=frozenset(sheet.reported),
+        findings=findings_of(regions, sheet.readers),
+    )
 
 
 def _region(mark: Mark, header: Header) -> Region:
