@@ -230,7 +230,7 @@ def test_whatever_a_header_holds_there_is_a_report(values: dict[str, tuple[str, 
     odd = with_octets(values, little_endian=little_endian)
     direct = report(reported(header=odd))
     assert report(reported(header=kept.unpack(kept.pack(odd)))).data == direct.data
-    assert len(groups(read(direct))) == 2
+    assert direct.data.count(b"POLYLINE") == 2
 
 
 @pytest.mark.parametrize("octets", [b"", b"{", b"[1]", b'[[1,"LO","!"]]', b'[["a","LO",""]]', b"7"])
