@@ -1,12 +1,13 @@
 """An archive and a node that route to each other, on loopback."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
 from node import Node
 from orthanc import Orthanc
 
+from dicom_node.domain import Profile
 from tests.conftest import data
 
 __all__ = ["data"]
@@ -15,8 +16,8 @@ __all__ = ["data"]
 class Site:
     """One archive, one node, both started; what a test may do to either is on them."""
 
-    def __init__(self, folder: Path) -> None:
-        self.node = Node(folder / "node")
+    def __init__(self, folder: Path, profiles: Sequence[Profile] = (Profile.OHIF,)) -> None:
+        self.node = Node(folder / "node", profiles)
         self.orthanc = Orthanc(folder / "orthanc", self.node.port)
         self.node.configure(self.orthanc.dicom_port)
 

@@ -6,9 +6,11 @@ import signal
 import socket
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from dicom_node.domain import Profile
 from tests.peers import free_port
 from tests.waiting import wait_for
 
@@ -32,15 +34,27 @@ retry_first = 0.5
 retry_longest = 2.0
 connect_timeout = 3
 
+[results]
+clean = "everywhere"
+"""
+
+#: the archive, which sends, and under one more name for each profile that it gets
+SOURCE = """
 [[peers]]
 name = "orthanc"
 ae_title = "ORTHANC"
 host = "127.0.0.1"
-port = {archive_port}
 sends = true
-results_to = ["orthanc"]
+results_to = {destinations}
+"""
+DESTINATION = """
+[[peers]]
+name = "{profile}"
+ae_title = "ORTHANC"
+host = "127.0.0.1"
+port = {archive_port}
 mode = "send"
-profile = "ohif"
+profile = "{profile}"
 """
 
 
@@ -49,16 +63,20 @@ class Node:
 
     ae_title = "CHEXNODE"
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, profiles: Sequence[Profile] = (Profile.OHIF,)) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.port = free_port()
         self.configuration = folder / "chexnode.toml"
         self._folder = folder
+        self._profiles = profiles
         self._process: subprocess.Popen[bytes] | None = None
 
     def configure(self, archive_port: int) -> None:
-        """Write the configuration; the archive both sends to the node and receives from it."""
-        text = CONFIGURATION.format(folder=self._folder, port=self.port, archive_port=archive_port)
+        """Write the configuration; the archive both sends to the node and receives from it, once a profile."""
+        text = CONFIGURATION.format(folder=self._folder, port=self.port)
+        text += SOURCE.format(destinations=json.dumps(self._profiles))
+        for profile in self._profiles:
+            text += DESTINATION.format(profile=profile, archive_port=archive_port)
         self.configuration.write_text(text)
 
     def start(self) -> None:

@@ -11,9 +11,15 @@ from numpy.typing import NDArray
 from orthanc import Orthanc
 from pydicom import dcmread
 from pydicom.dataset import Dataset
-from pydicom.uid import SegmentationStorage
+from pydicom.uid import (
+    ComprehensiveSRStorage,
+    GrayscaleSoftcopyPresentationStateStorage,
+    SecondaryCaptureImageStorage,
+    SegmentationStorage,
+)
 
 from dicom_node.config import load_settings
+from dicom_node.domain import Finding
 from dicom_node.encode.findings import shown, united_mask
 from dicom_node.encode.marks import is_result
 from dicom_node.ledger import Ledger, findings
@@ -28,7 +34,12 @@ class Held:
 
     sources: tuple[Dataset, ...]
     segs: tuple[Dataset, ...]
+    #: Secondary Captures
     overlays: tuple[Dataset, ...]
+    #: presentation states
+    states: tuple[Dataset, ...]
+    #: SRs
+    reports: tuple[Dataset, ...]
 
 
 def held(orthanc: Orthanc, study_instance_uid: str) -> Held:
@@ -37,10 +48,16 @@ def held(orthanc: Orthanc, study_instance_uid: str) -> Held:
     results = [
         each for each in objects if is_result(each.get("Manufacturer", ""), each.get("ManufacturerModelName", ""))
     ]
+
+    def of(sop_class_uid: str) -> tuple[Dataset, ...]:
+        return tuple(each for each in results if each.SOPClassUID == sop_class_uid)
+
     return Held(
         sources=tuple(each for each in objects if each not in results),
-        segs=tuple(each for each in results if each.SOPClassUID == SegmentationStorage),
-        overlays=tuple(each for each in results if each.SOPClassUID != SegmentationStorage),
+        segs=of(SegmentationStorage),
+        overlays=of(SecondaryCaptureImageStorage),
+        states=of(GrayscaleSoftcopyPresentationStateStorage),
+        reports=of(ComprehensiveSRStorage),
     )
 
 
@@ -63,18 +80,24 @@ def references(result: Dataset) -> set[str]:
     return found
 
 
-def predicted_mask(node: Node, source: Dataset) -> NDArray[np.bool_]:
-    """(rows, columns): what the model predicted for an image, out of the node's ledger."""
+def marked(node: Node, source: Dataset) -> tuple[Finding, ...]:
+    """The findings of an image that results show, in the order of their numbers, out of the node's ledger."""
     settings = load_settings(node.configuration)
     ledger = Ledger.for_settings(settings.node)
     try:
         with ledger.reading() as tx:
             [result, *_] = ledger_results.of_sop_instance(tx, source.SOPInstanceUID)
+            assert result.job_id is not None, "an image's result belongs to a job"
             found = findings.of_job(tx, result.job_id)
     finally:
         ledger.close()
     threshold = read_manifest(settings.model.folder).operating_point
-    return united_mask(shown(found, threshold, settings.model.most_findings), (source.Rows, source.Columns))
+    return shown(found, threshold, settings.model.most_findings)
+
+
+def predicted_mask(node: Node, source: Dataset) -> NDArray[np.bool_]:
+    """(rows, columns): what the model predicted for an image, out of the node's ledger."""
+    return united_mask(marked(node, source), (source.Rows, source.Columns))
 
 
 def inferred_mask(source: Dataset, folder: Path) -> NDArray[np.bool_]:
