@@ -52,6 +52,7 @@ def build_seg(
     if not united_mask(findings, (rows, columns)).any():
         raise ValueError("a SEG without a single pixel says nothing: ask kinds_for what to build")
     segments = _segments(PROFILES[profile].segments, findings)
+    masks = np.stack([united_mask(of, (rows, columns)) for _, of in segments])
     times = result_times(header, context.content_time)
 
     def uid(role: str) -> str:
@@ -59,7 +60,7 @@ def build_seg(
 
     result: Dataset = Segmentation(
         source_images=[_stand_in(header, profile, rows=rows, columns=columns)],
-        pixel_array=np.stack([united_mask(of, (rows, columns)) for _, of in segments], axis=-1)[None],
+        pixel_array=np.moveaxis(masks, 0, -1)[None],
         segmentation_type=SegmentationTypeValues.BINARY,
         segment_descriptions=[
             _description(segment_number, number, of, context)
@@ -77,7 +78,9 @@ def build_seg(
         content_description="Regions that look abnormal to an algorithm; research use only",
         series_description=ascii_text(context.seg_description),
     )
-    result["PixelData"].VR = "OB"
+    # highdicom packs frames of less than eight pixels apart, and pads with another octet than null
+    bits = np.packbits(masks, axis=None, bitorder="little").tobytes()
+    result.add_new("PixelData", "OB", bits + bytes(len(bits) % 2))
     finish(result, header, context, times)
     # type 2 (PS3.3 10.9), which highdicom leaves out
     result.ContentCreatorName = None

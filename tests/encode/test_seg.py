@@ -76,6 +76,14 @@ def test_sizes_that_are_odd_tiny_and_large(profile: Profile, shape: tuple[int, i
 def test_pydicom_reads_the_same_pixels() -> None:
     findings = (finding(1, 2, 5, 6), finding(30, 20, 20, 15))
     assert np.array_equal(read(encode(Kind.SEG, findings=findings)).pixel_array, united_mask(findings, (64, 48)))
+    # frames follow each other without a gap, also within an octet (PS3.5 8.2), and only then null pads
+    for shape in ((61, 47), (3, 1)):
+        corners = (finding(0, 0, 1, 1), finding(shape[0] - 1, shape[1] - 1, 1, 1))
+        result = read(encode(Kind.SEG, Profile.SLICER, pixels=film(*shape), findings=corners))
+        bits = np.unpackbits(np.frombuffer(result.PixelData, np.uint8), bitorder="little")
+        pixels = shape[0] * shape[1]
+        assert np.flatnonzero(bits).tolist() == [0, 2 * pixels - 1]
+        assert len(result.PixelData) == (2 * pixels + 15) // 16 * 2
 
 
 @pytest.mark.parametrize("profile", A_FINDING)
