@@ -3,7 +3,7 @@
 from collections.abc import Collection
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, literal_column, select, update
+from sqlalchemy import Connection, RowMapping, literal_column, select, update
 
 from dicom_node.domain import DeliveryState, JobState, Kind
 from dicom_node.ledger import instances
@@ -75,33 +75,19 @@ def deliveries(
     """Deliveries in one of `states` that meet all that is given, the oldest first."""
     chosen = []
     for state in states:  # one query a state: each has its own partial index
-        query = (
-            select(
-                delivery,
-                study.c.study_instance_uid,
-                study.c.accession_number,
-                result.c.kind,
-                result.c.sop_instance_uid,
-            )
-            .join(study, study.c.id == delivery.c.study_id)
-            .join(result, result.c.id == delivery.c.result_id)
-            .where(in_state(delivery.c.state, state))
-            .order_by(delivery.c.id)
-        )
+        query = _DELIVERIES.where(in_state(delivery.c.state, state))
         if study_ids is not None:
             query = query.where(delivery.c.study_id.in_(study_ids))
         if destination is not None:
             query = query.where(delivery.c.destination == destination)
-        chosen += [
-            ChosenDelivery(
-                delivery_id=row["id"],
-                kind=Kind(row["kind"]),
-                state=DeliveryState(row["state"]),
-                **{name: row[name] for name in _DELIVERY},
-            )
-            for row in tx.execute(query).mappings()
-        ]
+        chosen += [_delivery(row) for row in tx.execute(query).mappings()]
     return sorted(chosen, key=lambda one: one.delivery_id)
+
+
+def of_results(tx: Connection, result_ids: Collection[int]) -> list[ChosenDelivery]:
+    """Every delivery of these results, whatever its state, the oldest first."""
+    query = _DELIVERIES.where(delivery.c.result_id.in_(result_ids))
+    return [_delivery(row) for row in tx.execute(query).mappings()]
 
 
 def failed_jobs(tx: Connection, *, study_ids: Collection[int] | None = None) -> list[ChosenJob]:
@@ -129,6 +115,29 @@ def hasten(
         query = query.where(delivery.c.destination == destination)
     request(tx, Channel.DELIVERIES)
     return tx.execute(query.values(not_before=now)).rowcount
+
+
+_DELIVERIES = (
+    select(
+        delivery,
+        study.c.study_instance_uid,
+        study.c.accession_number,
+        result.c.kind,
+        result.c.sop_instance_uid,
+    )
+    .join(study, study.c.id == delivery.c.study_id)
+    .join(result, result.c.id == delivery.c.result_id)
+    .order_by(delivery.c.id)
+)
+
+
+def _delivery(row: RowMapping) -> ChosenDelivery:
+    return ChosenDelivery(
+        delivery_id=row["id"],
+        kind=Kind(row["kind"]),
+        state=DeliveryState(row["state"]),
+        **{name: row[name] for name in _DELIVERY},
+    )
 
 
 _DELIVERY = (

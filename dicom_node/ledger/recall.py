@@ -7,7 +7,7 @@ from sqlalchemy import ColumnElement, Connection, and_, exists, or_, select, upd
 
 from dicom_node.domain import DeliveryState, Kind, RejectionTitle, ResultState
 from dicom_node.ledger import deliveries, withdrawals
-from dicom_node.ledger.schema import delivery, in_state, instance, job, report_job, result, study, withdrawal
+from dicom_node.ledger.schema import delivery, in_state, instance, job, report_job, result, study
 
 #: results that one query names: SQLite takes some thousands of values in one
 _BATCH = 500
@@ -125,9 +125,6 @@ def _mark(tx: Connection, ids: Sequence[int], title: RejectionTitle, now: float)
     fresh = update(result).where(result.c.id.in_(ids), result.c.recall_title == "")
     marked = tx.execute(fresh.values(is_current=False, recall_title=title.value, recalled_at=now)).rowcount
     perhaps = and_(in_state(delivery.c.state, DeliveryState.PENDING), delivery.c.attempts > 0)
-    # whoever recalls once more has mended what was in the way
-    theirs = select(delivery.c.id).where(delivery.c.result_id.in_(ids))
-    tx.execute(update(withdrawal).where(withdrawal.c.delivery_id.in_(theirs)).values(obstacle=""))
     there = select(delivery.c.id, delivery.c.study_id).where(
         delivery.c.result_id.in_(ids), or_(in_state(delivery.c.state, DeliveryState.STORED), perhaps)
     )

@@ -11,6 +11,7 @@ from dicom_node.operate.choosing import Choice
 from dicom_node.operate.health import SILENT_AFTER, is_alive, is_dead
 from dicom_node.operate.outbox import Abandoned, Retried, abandon, release, retry
 from dicom_node.operate.quarantine import accept
+from dicom_node.operate.reanalysing import StudyAnew, reanalyse
 from dicom_node.operate.recalling import Recalled, recall, withdrawn
 
 __all__ = [
@@ -19,10 +20,12 @@ __all__ = [
     "Choice",
     "Recalled",
     "Retried",
+    "StudyAnew",
     "abandon",
     "accept",
     "is_alive",
     "is_dead",
+    "reanalyse",
     "recall",
     "release",
     "retry",

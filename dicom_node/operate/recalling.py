@@ -8,7 +8,10 @@ from dicom_node.ledger import recall as recalls
 from dicom_node.ledger.deliveries import ABANDONABLE
 from dicom_node.ledger.recall import Recallable
 from dicom_node.ledger.withdrawals import Withdrawn
-from dicom_node.operate.choosing import Choice, at_work, studies_of
+from dicom_node.operate.choosing import Choice, studies_of
+
+#: results that are recalled in one transaction: whoever receives does not wait for all of them
+_BATCH = 100
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,18 +44,20 @@ def recall(
     `chosen.since` and `until` are when a result was made. The conclude role writes the rejection notes, the deliver
     role sends them. What was recalled before is left out. Raises NotFound for a study that the node does not have.
     """
-    with at_work(ledger, dry_run=dry_run) as tx:
+    with ledger.reading() as tx:
         ids = studies_of(tx, replace(chosen, since=None, until=None))
         found = recalls.find(tx, study_ids=ids, model_digest=model_digest, since=chosen.since, until=chosen.until)
-        fresh = [one for one in found if not one.recalled]
-        if not dry_run:
-            recalls.mark(tx, {one.result_id for one in fresh}, title=reason.document_title, now=now)
+    fresh = [one for one in found if not one.recalled]
+    marked = sorted({one.result_id for one in fresh})
+    for start in range(0, 0 if dry_run else len(marked), _BATCH):
+        with ledger.transaction() as tx:
+            recalls.mark(tx, marked[start : start + _BATCH], title=reason.document_title, now=now)
     return Recalled(
         there=tuple(one for one in fresh if _is_there(one) and one.told),
         by_hand=tuple(one for one in fresh if _is_there(one) and not one.told),
         unsent=tuple(one for one in fresh if one.state in ABANDONABLE and not _is_there(one)),
         sending=tuple(one for one in fresh if one.state is DeliveryState.SENDING),
-        results=len({one.result_id for one in fresh}),
+        results=len(marked),
     )
 
 

@@ -6,9 +6,10 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Connection, text
 
+from dicom_node.domain import RejectionTitle
 from dicom_node.errors import SchemaMismatch
-from dicom_node.ledger import Ledger, engine
-from dicom_node.ledger.migrations import newest
+from dicom_node.ledger import Ledger, encodings, engine, reanalysis, recall, withdrawals
+from dicom_node.ledger.migrations import newest, upgrade
 from dicom_node.ledger.schema import REVISION, metadata
 
 _POSTGRES = (
@@ -51,6 +52,54 @@ def test_migrations_make_the_tables_of_the_code_on_sqlite(folder: Path) -> None:
 @pytest.mark.peer
 def test_migrations_make_the_tables_of_the_code_on_postgresql(postgres_url: str, postgres_server: str) -> None:
     _compare(postgres_url, postgres_server, _POSTGRES)
+
+
+_FIRST_RELEASE = (
+    "INSERT INTO study (id, study_instance_uid, state, first_arrival, last_arrival, concluded_at, accession_number,"
+    " identity_key) VALUES (1, '1.2.3', 'concluded', 0, 0, 20, 'A-1', 'k')",
+    "INSERT INTO instance (id, study_id, sop_instance_uid, sop_class_uid, digest, transfer_syntax_uid, size,"
+    " calling_ae_title, spool_key, received_at, state, is_current, without_job, identity)"
+    " VALUES (1, 1, '1.2.3.4', 'c', 'd', 't', 1, 'PACS', 'k', 0, 'received', TRUE, FALSE, 'i')",
+    "INSERT INTO model (id, digest, name, version, active, registered_at) VALUES (1, 'm', 'chexnode', '1', TRUE, 0)",
+    "INSERT INTO job (id, instance_id, study_id, model, parameters, state, not_before, created_at, ended_at)"
+    " VALUES (1, 1, 1, 'm', 'p', 'done', 0, 0, 9)",
+    "INSERT INTO result (id, sop_instance_uid, study_id, job_id, kind, profile, encoder_version, sop_class_uid,"
+    " series_instance_uid, transfer_syntax_uid, spool_key, digest, is_current, state, created_at)"
+    " VALUES (1, '2.25.1', 1, 1, 'seg', 'strict', '1', 'c', 's', 't', 'k', 'd', TRUE, 'kept', 9)",
+    "INSERT INTO delivery (id, result_id, study_id, destination, state, not_before, created_at, ended_at)"
+    " VALUES (1, 1, 1, 'pacs', 'stored', 0, 0, 21)",
+)
+
+
+def _forward(url: str) -> None:
+    """A ledger of the first release, with a delivered result, is brought forward and goes on."""
+    opened = engine.connect(engine.parse(url))
+    with opened.begin() as tx:
+        upgrade(tx, to="0001")
+        for statement in _FIRST_RELEASE:
+            tx.execute(text(statement))
+    opened.dispose()
+    Ledger.migrate(url)
+    ledger = Ledger.open(url)
+    with ledger.transaction() as tx:
+        (found,) = recall.find(tx)
+        assert (found.sop_instance_uid, found.recalled, found.told) == ("2.25.1", False, True)
+        assert encodings.find(tx, model_digest="m", digest="p") is None, "the first release noted nothing"
+        (candidate,) = reanalysis.candidates(tx, 1, parameters="p", by_source={})
+        assert candidate.prospect is reanalysis.Prospect.UP_TO_DATE
+        assert recall.mark(tx, [1], title=RejectionTitle.QUALITY, now=30.0) == 1
+        (withdrawn,) = withdrawals.find(tx)
+        assert (withdrawn.destination, withdrawn.note) == ("pacs", None)
+    ledger.close()
+
+
+def test_a_ledger_of_the_first_release_is_brought_forward_on_sqlite(folder: Path) -> None:
+    _forward(f"sqlite:///{folder}/first.sqlite")
+
+
+@pytest.mark.peer
+def test_a_ledger_of_the_first_release_is_brought_forward_on_postgresql(postgres_url: str) -> None:
+    _forward(postgres_url)
 
 
 def test_the_code_names_the_newest_migration() -> None:

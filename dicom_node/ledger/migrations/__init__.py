@@ -11,12 +11,12 @@ from sqlalchemy import Connection
 from dicom_node.errors import SchemaMismatch
 
 
-def upgrade(tx: Connection) -> None:
-    """Bring the ledger of `tx` to the newest schema. Raises SchemaMismatch for one that is newer still."""
+def upgrade(tx: Connection, *, to: str = "head") -> None:
+    """Bring the ledger of `tx` to the newest schema, or to `to`. Raises SchemaMismatch for one that is newer still."""
     config = configuration()
     config.attributes["connection"] = tx
     try:
-        command.upgrade(config, "head")
+        command.upgrade(config, to)
     except CommandError as error:
         raise SchemaMismatch(
             f"the ledger was made by a newer chexnode ({error}): install that version again, or one after it"
