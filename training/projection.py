@@ -19,6 +19,8 @@ from training.targets import Targets
 _MARGIN = 0.2
 #: a row's shadow is the mean of so many of its highest cells: one bright cell is no tissue
 _HIGHEST = 3
+#: of the shadows' Dice, in cells; a nodule's shadow is two or three cells long
+_SMOOTH = 0.1
 #: share of a box that its lesion fills at least; readers' outlines fill 0.59 of theirs on average
 _LEAST_FILL = 0.45
 
@@ -70,9 +72,11 @@ def _widened(targets: Targets) -> Tensor:
 def _shadow(probability: Tensor, own: Tensor, inside: Tensor, wide: Tensor, axis: int) -> Tensor:
     """(N, K) 1 - Dice of what each box's part of the mask casts along `axis`, against what the box casts."""
     lit = probability[:, None] * own
-    cast = lit.topk(min(_HIGHEST, lit.shape[axis]), dim=axis).values.mean(axis) * wide.amax(axis)
+    # a nodule is narrower than that at times
+    width = inside.sum(axis).amax(2, keepdim=True).clamp(1, _HIGHEST)
+    cast = (lit.topk(_HIGHEST, dim=axis).values.sum(axis) / width).clamp(max=1) * wide.amax(axis)
     wanted = inside.amax(axis)
-    return 1 - (2 * (cast * wanted).sum(2) + 1) / ((cast**2).sum(2) + wanted.sum(2) + 1)
+    return 1 - (2 * (cast * wanted).sum(2) + _SMOOTH) / ((cast**2).sum(2) + wanted.sum(2) + _SMOOTH)
 
 
 def _emptiness(logits: Tensor, boxed: Tensor, targets: Targets) -> Tensor:

@@ -1,8 +1,16 @@
-"""Films as the datalist holds them, for tests that need no pixels."""
+"""Films for the tests of the training, and their targets as they are."""
 
 from pathlib import Path
 
+import torch
+
+from training.augment import Views, plain_views
+from training.channels import PLANS
 from training.datalist import Box, Example, Polygon, Region, Status
+from training.table import Table, table
+from training.targets import Targets, targets
+
+GRID = 40
 
 
 def example(
@@ -10,10 +18,13 @@ def example(
     readers: tuple[str, ...] = ("chestx-det",),
     status: Status = Status.LOCALISED,
     polygon: Polygon | None = None,
-    label: str = "Mass",
+    labels: tuple[str, ...] = ("Mass",),
 ) -> Example:
-    """A film on which the first of `readers` drew."""
-    regions = tuple(Region(label=label, reader=readers[0], box=box, polygon=polygon) for box in boxes)
+    """A film whose regions take their labels in turn from `labels`."""
+    regions = tuple(
+        Region(label=labels[number % len(labels)], reader=readers[0], box=box, polygon=polygon)
+        for number, box in enumerate(boxes)
+    )
     return Example(
         id="1",
         path=Path("1.png"),
@@ -25,3 +36,14 @@ def example(
         readers=frozenset(readers),
         regions=regions,
     )
+
+
+def tables(*films: Example, plan: str = "dissociated") -> Table:
+    """Black films of 160 pixels."""
+    return table(list(films), torch.zeros(len(films), 160, 160, dtype=torch.uint8), PLANS[plan])
+
+
+def wanted(*films: Example, plan: str = "dissociated", views: Views | None = None) -> Targets:
+    """Targets of whole films, or of `views` of them."""
+    index = torch.arange(len(films))
+    return targets(tables(*films, plan=plan), index, views or plain_views(len(films), index.device), GRID)

@@ -12,8 +12,11 @@ from safetensors.torch import load_file
 from model.network import LocalizationUNet
 from training import checkpoint
 from training.datalist import Example, read_nih
+from training.loop import Epoch, Loop
+from training.pretrain import films_of, pretraining, save_encoder
+from training.pretrain import stage as pretraining_stage
 from training.recipe import Recipe, Stage, order, read_recipe, trainable
-from training.train import Training
+from training.train import Place, Training
 
 
 @pytest.fixture
@@ -51,20 +54,26 @@ def stage(**changed: object) -> Stage:
     return Stage(**plan | {"small_share": 1.0, "blur_share": 0.5, "blur_sides": (32,)} | changed)  # type: ignore[arg-type]  # each key is checked by Stage
 
 
-RECIPE = Recipe(seed=3, stages=(stage(), stage(name="96", size=96, epochs=1)))
+LOSSES = {"heat": 1.0, "box": 2.0, "quality": 0.5, "outline": 1.0, "projection": 0.5, "contrast": 0.1, "image": 0.5}
+RECIPE = Recipe(seed=3, losses=LOSSES, stages=(stage(), stage(name="96", size=96, epochs=1)))
 
 
 def fresh() -> LocalizationUNet:
     torch.manual_seed(7)
-    return LocalizationUNet()
+    return LocalizationUNet(**RECIPE.network)
+
+
+def on_cpu(folder: Path) -> Place:
+    folder.mkdir(exist_ok=True)
+    return Place(folder=folder, device=torch.device("cpu"))
 
 
 @pytest.mark.timeout(120)
 def test_stopped_and_resumed_is_the_same_as_uninterrupted(films: list[Example], tmp_path: Path) -> None:
-    assert Training(RECIPE, films, tmp_path / "whole", fresh()).run()
+    assert Training(RECIPE, films, on_cpu(tmp_path / "whole"), fresh()).run()
     for stop in (1, 2):
-        assert not Training(RECIPE, films, tmp_path / "parts", fresh()).run(steps=stop)
-    assert Training(RECIPE, films, tmp_path / "parts", fresh()).run()
+        assert not Training(RECIPE, films, on_cpu(tmp_path / "parts"), fresh()).run(steps=stop)
+    assert Training(RECIPE, films, on_cpu(tmp_path / "parts"), fresh()).run()
     for name in ("stage-64.safetensors", "stage-96.safetensors"):
         whole, parts = (load_file(tmp_path / run / name) for run in ("whole", "parts"))
         for key, value in whole.items():
@@ -102,10 +111,50 @@ def test_children_and_wrong_boxes(tmp_path: Path, films: list[Example]) -> None:
         read_nih(tmp_path)
 
 
-def test_the_recipes_that_ship_are_read() -> None:
-    for path in (Path(__file__).parents[2] / "training" / "configs").glob("train*.json"):
-        recipe = read_recipe(path)
-        assert all(stage.size % 32 == 0 for stage in recipe.stages)
+def test_the_recipe_that_ships_is_read() -> None:
+    recipe = read_recipe(Path(__file__).parents[2] / "training" / "configs" / "recipe.json")
+    assert all(stage.size % 32 == 0 for stage in recipe.stages)
+
+
+def test_a_recipe_that_cannot_be_is_refused() -> None:
+    with pytest.raises(ValueError, match="no loss \\['dice'\\]"):
+        Recipe(seed=0, losses={"dice": 1.0}, stages=(stage(),))
+    with pytest.raises(ValueError, match="no channels 'lungs'"):
+        Recipe(seed=0, channels="lungs", stages=(stage(),))
+
+
+def test_an_epoch_may_end_a_stage(films: list[Example], tmp_path: Path) -> None:
+    seen: list[Epoch] = []
+
+    def enough(epoch: Epoch) -> bool:
+        seen.append(epoch)
+        return epoch.stage == "64"
+
+    place = Place(folder=tmp_path, device=torch.device("cpu"), on_epoch=enough)
+    assert Training(RECIPE, films, place, fresh()).run()
+    assert [(epoch.stage, epoch.epoch) for epoch in seen] == [("64", 1), ("96", 1)]
+    assert set(seen[0].terms) == set(LOSSES)
+    assert all(np.isfinite(value) for value in seen[0].terms.values())
+
+
+def test_pretraining_goes_on_where_it_was(films: list[Example], tmp_path: Path) -> None:
+    table = films_of(films, 64, tmp_path, torch.device("cpu"))
+    plan = pretraining_stage(64, 2, 2)
+
+    def loop(name: str) -> Loop:
+        return pretraining("efficientnet-lite0", table, list(range(len(films))), plan, 0, tmp_path / name)
+
+    whole = loop("whole.pt")
+    whole.run()
+    half = loop("parts.pt")
+    assert half.run(3) == 0
+    half.save()
+    rest = loop("parts.pt")
+    rest.run()
+    save_encoder(rest, tmp_path / "encoder.safetensors")
+    encoder = load_file(tmp_path / "encoder.safetensors")
+    for name, value in whole.objective.encoder.state_dict().items():
+        torch.testing.assert_close(encoder[name], value, rtol=0, atol=0, msg=name)
 
 
 @pytest.mark.data
