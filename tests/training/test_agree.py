@@ -81,7 +81,7 @@ def test_all_readers_drawing_alike_agree_wholly(rows: list[Region]) -> None:
         assert finding.labels == alone.labels
 
 
-@settings(max_examples=300)
+@settings(max_examples=100)
 @given(st.lists(st.builds(drawn, st.sampled_from(READERS), boxes()), max_size=6), st.sampled_from((0.02, 0.1)))
 def test_what_is_left_out_is_too_small(rows: list[Region], scale: float) -> None:
     tiny = [drawn(row.reader, tuple(side * scale for side in row.box)) for row in rows]  # type: ignore[arg-type]  # four sides

@@ -1,6 +1,7 @@
 """Films as the node sees them, decoded once, whatever happens in between."""
 
 import os
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -173,6 +174,21 @@ def test_the_same_picture_under_two_names_lies_there_once(tmp_path: Path) -> Non
     both = cached(films, 32, tmp_path / "cache")
     np.testing.assert_array_equal(both[0], both[1])
     assert (tmp_path / "cache" / "films-32.u8").stat().st_size == 32 * 32
+
+
+def test_two_writers_take_turns(tmp_path: Path) -> None:
+    def write(first: int) -> None:
+        for number in range(first, 40, 2):
+            store = FilmStore(tmp_path, 8)
+            with store.writing():
+                assert f"film {number}" not in store.rows()
+                store.add(f"film {number}", np.full((8, 8), number, np.uint8))
+
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(write, (0, 1)))
+    films = FilmStore(tmp_path, 8).films([f"film {number}" for number in range(40)])
+    assert films[:, 3, 5].tolist() == list(range(40))
+    assert (tmp_path / "films-8.u8").stat().st_size == 40 * 64
 
 
 def test_no_film_at_all(tmp_path: Path) -> None:

@@ -77,8 +77,9 @@ def read_vindr(folder: Path, *, validation: float = VALIDATION, skip_absent: boo
 
     Readers looked for everything, so `looked_for` is None. Boxes of several readers are fused (`agree`); image-level
     labels (a tuberculosis without a box) are kept as `reported`. The publisher's test films are `test`. The others
-    are split by patient where the headers tell patients apart; VinDr-CXR's own headers do not, and then by a hash of
-    the image's id: nobody can say which of its films are of one patient. Raises DataError naming file and row.
+    are split by patient where the headers tell patients apart. Where de-identification left no Patient ID, or one
+    and the same, they are split by a hash of the image's id: then nobody can say which films are of one patient, nor
+    promise that two splits share none. Raises DataError naming file and row.
     """
     films: list[_Film] = []
     for part in _parts(folder):
