@@ -28,6 +28,8 @@ from dicom_node.spool import Spool
 
 log = structlog.get_logger()
 
+#: what lies in a study besides its images is counted at most: a CT of a thousand slices is no thousand lines
+_NOT_TOLD = frozenset({Reason.NOT_A_RADIOGRAPH, Reason.REJECTION_NOTE})
 _FATES = {JobState.DONE: Fate.ANALYSED, JobState.DECLINED: Fate.DECLINED}
 
 
@@ -51,7 +53,9 @@ class Writer:
 
         Nothing is written of a study in which nothing was there to be read, unless an earlier report is to be replaced.
         """
-        images = [self._image(outcome, found) for outcome in outcomes if not _is_note(outcome)]
+        told = [outcome for outcome in outcomes if _reason(outcome) not in _NOT_TOLD]
+        others = sum(_reason(outcome) is Reason.NOT_A_RADIOGRAPH for outcome in outcomes)
+        images = [self._image(outcome, found) for outcome in told]
         if all(image.header is None for image in images):
             return
         wanted = [profile for profile in profiles if self._has_something_to_say(profile, images, earlier)]
@@ -59,7 +63,7 @@ class Writer:
             # an object of a profile that nobody wants any more is continued by all others
             replaced = [row for row in earlier if row.profile is profile]
             replaced = replaced or [row for row in earlier if row.profile not in wanted]
-            result = build_report(profile, images=images, context=self._context(replaced))
+            result = build_report(profile, images=images, context=self._context(replaced, others))
             yield self._keep(result, replaced)
 
     def _has_something_to_say(
@@ -93,7 +97,8 @@ class Writer:
         )
 
     def _header(self, outcome: Outcome) -> Dataset | None:
-        if outcome.header is None:
+        # a rejected image is no evidence of anything: it is named, and not referred to
+        if outcome.header is None or _reason(outcome) is Reason.REJECTED:
             return None
         try:
             return kept.unpack(self._spool.read(outcome.header.spool_key))
@@ -116,7 +121,7 @@ class Writer:
             software_version=__version__,
         )
 
-    def _context(self, replaced: Sequence[ResultRow]) -> ReportContext:
+    def _context(self, replaced: Sequence[ResultRow], others: int) -> ReportContext:
         return ReportContext(
             revision=self._study.revision,
             predecessors=tuple(
@@ -128,6 +133,7 @@ class Writer:
                 )
                 for row in replaced
             ),
+            other_objects=others,
             content_time=self._now,
             software_version=__version__,
             sr_description=self._section.sr_description,
@@ -149,9 +155,8 @@ class Writer:
         )
 
 
-def _is_note(outcome: Outcome) -> bool:
-    """A rejection note came with the study: it is no image that something could be said of."""
-    return outcome.job is not None and outcome.job.reason is Reason.REJECTION_NOTE
+def _reason(outcome: Outcome) -> Reason | None:
+    return None if outcome.job is None else outcome.job.reason
 
 
 def _fate(outcome: Outcome, header: Dataset | None) -> tuple[Fate, str]:

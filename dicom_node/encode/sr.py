@@ -57,6 +57,8 @@ def _document(
 ) -> Dataset:
     result = Dataset()
     remarks = [f"Not reported: image {each.sop_instance_uid}, whose header names another patient" for each in others]
+    if context.other_objects:
+        remarks.append(f"Objects of the study that are no radiographs: {context.other_objects}")
     if left_out := copy_identity(header, result):
         remarks.append(f"Not copied from the source, whose values cannot be written: {', '.join(left_out)}")
     remarks = [ascii_text(remark, most=1024) for remark in remarks]
@@ -93,6 +95,7 @@ def _models(images: Sequence[ReportedImage]) -> dict[tuple[str, str], EncodeCont
 def _outcomes(ours: Sequence[ReportedImage], others: Sequence[ReportedImage], context: ReportContext) -> Iterable[str]:
     """All that the report says, but for its times: a UID never has two contents."""
     yield str(context.revision)
+    yield str(context.other_objects)
     for place in context.predecessors:
         yield place.sop_instance_uid
     for each in (*ours, *others):

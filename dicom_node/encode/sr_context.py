@@ -61,6 +61,8 @@ class ReportContext:
     revision: int
     #: the reports that it replaces
     predecessors: tuple[Place, ...] = ()
+    #: objects of the study that are no radiographs, and that are not told of one by one
+    other_objects: int = 0
     #: when the report is made, with its time zone; written in the source's zone where that is told
     content_time: datetime
     #: version of chexnode

@@ -10,8 +10,8 @@ from sqlalchemy import update
 
 from dicom_node.analyse.examine import Examiner
 from dicom_node.conclude.report import Draft, Reporter
-from dicom_node.domain import Kind, Profile, StudyState
-from dicom_node.ledger import headers
+from dicom_node.domain import Kind, Profile, RejectionTitle, StudyState
+from dicom_node.ledger import headers, rejections
 from dicom_node.ledger.rows import StudyRow
 from dicom_node.ledger.schema import finding
 from tests import datasets
@@ -161,6 +161,38 @@ def test_nothing_is_written_of_a_study_that_was_not_ours_to_read(desk: Desk) -> 
     assert desk.conclude() == 1
     assert desk.all_reports() == []
     assert desk.study(study_id).deliveries == ()
+
+
+def test_what_is_no_radiograph_is_counted(desk: Desk) -> None:
+    image = lesion()
+    report = desk.report(image, *(clean(Modality="CT") for _ in range(3)))
+    assert evidence(report) == {image.SOPInstanceUID}
+    assert report.CompletionFlag == "COMPLETE"
+    assert "Objects of the study that are no radiographs: 3" in texts(report)
+    assert not [text for text in texts(report) if text.startswith("Not read")]
+
+
+def test_a_rejected_image_is_named_and_no_evidence(desk: Desk) -> None:
+    bad, good = lesion(), clean()
+    study_id = desk.read(bad, good)
+    desk.conclude()
+    (old,) = desk.standing(study_id)
+    with desk.ledger.transaction() as tx:
+        rejections.enter(
+            tx,
+            [bad.SOPInstanceUID],
+            title=RejectionTitle.QUALITY,
+            note="1.2.3",
+            study_id=study_id,
+            now=desk.now,
+        )
+    assert desk.conclude() == 1
+    (new,) = desk.standing(study_id)
+    report = desk.object(new)
+    assert new.sop_instance_uid != old.sop_instance_uid
+    assert evidence(report) == {good.SOPInstanceUID}
+    assert items(report, "Measurement Group") == []
+    assert [text for text in texts(report) if text.startswith("Not read: rejected")]
 
 
 def test_a_clean_study_is_reported_as_deliberately_as_any(desk: Desk) -> None:
