@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.training.examples import example
+from training.data.example import merged
 from training.datalist import Example, Region, Status, read_nih
 from training.protocol import (
     TARGETS,
@@ -27,7 +28,7 @@ EFFUSION = TARGETS["Effusion"]
 
 def drawn(*labels: str, box: tuple[float, float, float, float] = BOX, reader: str = "chestx-det") -> Example:
     regions = tuple(Region(label=label, reader=reader, box=box, polygon=None) for label in labels)
-    return replace(example(readers=(reader,)), regions=regions, findings=())
+    return replace(example(readers=(reader,)), regions=regions, findings=merged(regions, {reader}))
 
 
 @pytest.fixture(scope="module")

@@ -77,11 +77,15 @@ def marked(outcomes: Outcomes, drawn: Floats, threshold: Floats | float, counted
 
 
 def threshold_at(outcomes: Outcomes, point: float, counted: Bools) -> float:
-    """The lowest score with at most `point` false positives a counted film; inf where even the best box is too many."""
-    false = ~outcomes.hit & counted[outcomes.film]
-    ends = _ends(outcomes.score)
-    allowed = np.flatnonzero(np.cumsum(false)[ends] <= point * counted.sum())
-    return float(outcomes.score[ends[allowed[-1]]]) if len(allowed) else float("inf")
+    """The least threshold with at most `point` false positives a counted film: just above the first one too many.
+
+    It depends on the false positives of the counted films alone. -inf where all may be shown, inf where no film counts.
+    """
+    if not counted.any():
+        return float("inf")
+    false = outcomes.score[~outcomes.hit & counted[outcomes.film]]
+    allowed = int(point * counted.sum())
+    return float(np.nextafter(false[allowed], np.inf)) if allowed < len(false) else float("-inf")
 
 
 def auroc(scores: Floats, positive: Bools, negative: Bools, drawn: Floats) -> Floats:

@@ -30,6 +30,11 @@ def comparable(example: Example) -> bool:
     return example.status in (Status.LOCALISED, Status.NORMAL)
 
 
+def comparable_normal(example: Example) -> bool:
+    """Normal to a radiologist, or without a mark of those who looked for everything."""
+    return example.status is Status.NORMAL or clean_normal(example)
+
+
 def films_by(examples: Sequence[Example]) -> dict[str, Bools]:
     """(N,) members of each group: by source resolution, view, age and by who read the film."""
     width, age = (np.array([value or 0 for value in values]) for values in _columns(examples))

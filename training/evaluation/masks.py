@@ -56,7 +56,8 @@ def outlines_of(example: Example) -> list[list[Polygon]]:
     for region in example.regions:
         if region.polygon and area(region.box) >= MIN_AREA:
             fit = [iou(region.box, box) for box in example.boxes]
-            outlines[int(np.argmax(fit))].append(region.polygon)
+            if max(fit, default=0) > 0:
+                outlines[int(np.argmax(fit))].append(region.polygon)
     return outlines
 
 

@@ -5,10 +5,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from training.datalist import Example, Status
+from training.datalist import Example
 from training.evaluation.bootstrap import Estimate, draws, estimate, ratio
 from training.evaluation.curves import POINTS, false_positives, marked, recall, sensitivity
-from training.evaluation.groups import comparable, films_by, findings_by, primary
+from training.evaluation.groups import comparable, comparable_normal, films_by, findings_by, primary
 from training.evaluation.masks import Cover
 from training.evaluation.matching import CRITERIA, Bools, Floats
 from training.evaluation.measures import Scored, image_auroc, pointing, scored
@@ -71,11 +71,6 @@ def _scored(of: Measured, films: Sequence[Example]) -> Scored:
     # Where earlier figures were measured every radiologist's normal counted; a film with a finding never is one.
     normal = comparable_normal if any(not (primary(e)) for e in films) else clean_normal
     return scored(films, of.predictions, normal=normal)
-
-
-def comparable_normal(example: Example) -> bool:
-    """Normal to a radiologist, or without a mark of those who looked for everything."""
-    return example.status is Status.NORMAL or clean_normal(example)
 
 
 def _thresholds(of: Measured) -> dict[str, float]:

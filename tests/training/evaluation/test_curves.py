@@ -64,9 +64,16 @@ def test_one_threshold() -> None:
     assert marked(outcomes, ONCE, 0.6, NORMAL).tolist() == [0.0]
     # One threshold a film: cross-fitted folds have their own.
     assert recall(outcomes, ONCE, np.array([0.2, 0.9])).tolist() == [1.0]
-    assert threshold_at(outcomes, 1.0, NORMAL) == pytest.approx(0.3)
-    assert threshold_at(outcomes, 0.5, NORMAL) == pytest.approx(0.8)
-    assert threshold_at(of([Film(predicted=[(NOWHERE, 0.5)], findings=[])]), 0.5, np.ones(1, bool)) == np.inf
+
+
+def test_a_threshold_lies_just_above_the_first_false_positive_too_many() -> None:
+    outcomes = of(FILMS)
+    assert threshold_at(outcomes, 1.0, NORMAL) == -np.inf
+    assert threshold_at(outcomes, 0.5, NORMAL) == pytest.approx(0.5)
+    assert false_positives(outcomes, ONCE, threshold_at(outcomes, 0.5, NORMAL), NORMAL)[0] == 0
+    assert threshold_at(outcomes, 1.0, np.zeros(2, bool)) == np.inf
+    tied = of([Film(predicted=[(NOWHERE, 0.5)], findings=[]) for _ in range(4)])
+    assert false_positives(tied, np.ones((1, 4)), threshold_at(tied, 0.5, np.ones(4, bool)), np.ones(4, bool))[0] == 0
 
 
 def test_nothing_predicted_is_nothing_found() -> None:
@@ -79,7 +86,7 @@ def test_nothing_predicted_is_nothing_found() -> None:
 
 EDGES = st.integers(0, 7)
 BOX = st.tuples(EDGES, EDGES, st.integers(1, 3), st.integers(1, 3)).map(
-    lambda v: (v[0] / 10, v[1] / 10, (v[0] + v[2]) / 10, (v[1] + v[3]) / 10)
+    lambda v: (v[0] / 16, v[1] / 16, (v[0] + v[2]) / 16, (v[1] + v[3]) / 16)  # exact in binary: IoU 0.4 is a hit
 )
 SCORE = st.sampled_from([0.125, 0.25, 0.5, 0.75, 0.875])
 

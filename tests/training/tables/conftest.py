@@ -20,7 +20,7 @@ Said = tuple[list[tuple[Box, float]], float]
 
 def film(number: int, label: str | None, **facts: object) -> Example:
     """A film of val with one region of this kind, or a clean normal; patients are numbered like films."""
-    made = example(PLACE, label=label) if label else example(status=Status.NORMAL, readers=("rsna",))
+    made = example(PLACE, labels=(label,)) if label else example(status=Status.NORMAL, readers=("rsna",))
     return replace(made, **{"id": f"film {number}", "patient": f"patient {number}", "split": "val", **facts})
 
 
