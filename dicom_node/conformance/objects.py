@@ -27,8 +27,6 @@ from dicom_node.encode.kos import build_rejection_note
 from dicom_node.encode.sr_context import Place
 from model.contract import Manifest
 
-#: characters of a value that are shown
-_MOST = 64
 _IDENTITY = frozenset(map(tag_of, IDENTITY_KEYWORDS))
 #: their items follow a template of PS3.16, not a table of attributes
 _TEMPLATES = frozenset({"ContentSequence"})
@@ -194,7 +192,7 @@ def _attribute(path: _Path, seen: Sequence[tuple[Profile, Origin, "_Element"]]) 
         tag=f"({tag.group:04X},{tag.element:04X})",
         vr=seen[0][2].vr,
         origin=Origin.FIXED if fixed else min(origins - {Origin.FIXED}, key=list(Origin).index),
-        value=text if len(text) <= _MOST else f"{text[:_MOST]}…",
+        value=text,
         profiles=tuple(profile for profile, _, _ in seen),
     )
 
