@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Protocol
 
 from pydicom.dataset import Dataset
 
@@ -23,11 +24,26 @@ from model.contract import Film, Manifest
 _NEEDED = ("SOPClassUID", "SOPInstanceUID", "SeriesInstanceUID", "StudyInstanceUID")
 
 
+class Algorithm(Protocol):
+    """What a result says of the model that looked at its image; a Manifest knows it, and the ledger afterwards."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def version(self) -> str: ...
+    @property
+    def digest(self) -> str: ...
+    @property
+    def family(self) -> tuple[str, str, str]: ...
+    @property
+    def operating_point(self) -> float: ...
+
+
 @dataclass(frozen=True, kw_only=True)
 class Encoding:
-    """What all results of one worker have in common."""
+    """What all results of one model under the same settings have in common."""
 
-    manifest: Manifest
+    manifest: Algorithm
     model: ModelSection
     results: ResultsSection
     #: digest of the settings that change what is read and marked, 64 hex digits

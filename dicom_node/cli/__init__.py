@@ -39,6 +39,7 @@ def application() -> typer.Typer:
     from dicom_node.cli.reanalyse import reanalyse
     from dicom_node.cli.recall import recall
     from dicom_node.cli.release import release
+    from dicom_node.cli.resend import resend
     from dicom_node.cli.retry import retry
     from dicom_node.cli.roles import analyse, conclude, deliver, receive
     from dicom_node.cli.send import send
@@ -58,7 +59,7 @@ def application() -> typer.Typer:
         "Start here": (demo, init, serve),
         "Without a network, or by hand": (infer, send),
         "Look": (status, doctor, conformance),
-        "Act": (release, retry, accept, abandon, reanalyse, recall),
+        "Act": (release, retry, accept, abandon, reanalyse, recall, resend),
         "One role alone, on a host of its own": (receive, analyse, conclude, deliver),
     }
     for panel, commands in panels.items():

@@ -7,7 +7,7 @@ from sqlalchemy import Connection, exists, select, true, update
 from dicom_node.domain import DeliveryState, Kind, ResultState
 from dicom_node.ledger import deliveries
 from dicom_node.ledger.move import move
-from dicom_node.ledger.rows import ResultRow, StoredResult, insert_new, result_row
+from dicom_node.ledger.rows import JobRow, ResultRow, StoredResult, insert_new, result_row
 from dicom_node.ledger.schema import delivery, in_state, instance, job, model, result
 
 
@@ -46,6 +46,23 @@ def of_sop_instance(tx: Connection, sop_instance_uid: str) -> list[ResultRow]:
         .order_by(result.c.id)
     )
     return [result_row(row) for row in rows.mappings()]
+
+
+def was_recalled(tx: Connection, made_by: JobRow) -> bool:
+    """A result that these findings were encoded as was recalled, be it of another version of the same image."""
+    here = select(instance.c.sop_instance_uid).where(instance.c.id == made_by.instance_id).scalar_subquery()
+    found = (
+        select(result.c.id)
+        .join(job, job.c.id == result.c.job_id)
+        .join(instance, instance.c.id == job.c.instance_id)
+        .where(
+            instance.c.sop_instance_uid == here,
+            job.c.model == made_by.model,
+            job.c.parameters == made_by.parameters,
+            result.c.recall_title != "",
+        )
+    )
+    return tx.execute(found.limit(1)).first() is not None
 
 
 def of_model(tx: Connection, sop_instance_uid: str, *, model_digest: str) -> list[ResultRow]:

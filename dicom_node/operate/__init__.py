@@ -13,21 +13,26 @@ from dicom_node.operate.outbox import Abandoned, Retried, abandon, release, retr
 from dicom_node.operate.quarantine import accept
 from dicom_node.operate.reanalysing import StudyAnew, reanalyse
 from dicom_node.operate.recalling import Recalled, recall, withdrawn
+from dicom_node.operate.resending import Resent, StudyLater, later, resend
 
 __all__ = [
     "SILENT_AFTER",
     "Abandoned",
     "Choice",
     "Recalled",
+    "Resent",
     "Retried",
     "StudyAnew",
+    "StudyLater",
     "abandon",
     "accept",
     "is_alive",
     "is_dead",
+    "later",
     "reanalyse",
     "recall",
     "release",
+    "resend",
     "retry",
     "withdrawn",
 ]
