@@ -9,10 +9,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from training.datalist import MIN_AREA, NEGATIVE, Box, Example, Region, Status, area, merge
+from training.datalist import MIN_AREA, NEGATIVE, OPACITIES, Box, Example, Region, Status, area, merge
 
-#: labels that a reader who looked for opacities alone gives
-OPACITY = frozenset({"Lung Opacity", "Consolidation", "Pneumonia", "Infiltrate"})
 #: a film's regions whose readers may have left others undrawn: how far its background is believed
 PARTLY_READ = 0.6
 
@@ -31,8 +29,8 @@ class Channel:
     labels: frozenset[str] | None = None
     #: readers whose regions belong to it; None: every
     readers: frozenset[str] | None = None
-    #: it is what RSNA's readers looked for: their films say all about it
-    opacities: bool = False
+    #: kinds that whoever reads for it must have looked for; None: everything
+    kinds: frozenset[str] | None = None
 
     def holds(self, region: Region) -> bool:
         """The region is one that this channel is to find."""
@@ -41,14 +39,19 @@ class Channel:
         )
 
     def boxes(self, example: Example) -> list[Box]:
-        """What the channel is to find on a film, drawn twice or not."""
+        """What the channel is to find on a film, each finding once."""
+        if self.labels is None and self.readers is None:
+            return example.boxes
         return merge([r.box for r in example.regions if self.holds(r) and area(r.box) >= MIN_AREA])
 
     def background(self, example: Example) -> float:
         """How far this channel's silence on the rest of a film is believed: 0 where nobody looked."""
+        if example.status in NEGATIVE:
+            return 1.0
         if self.readers is not None and not self.readers & example.readers:
-            return 1.0 if example.status in NEGATIVE else 0.0
-        if self.opacities and "rsna" in example.readers:
+            return 0.0
+        looked = example.looked_for
+        if self.kinds is not None and looked is not None and self.kinds <= looked:
             return 1.0
         if example.status in (Status.UNLOCALISED, Status.ABNORMAL_REPORT):
             return 0.0
@@ -63,10 +66,10 @@ PLANS: Mapping[str, Sequence[Channel]] = MappingProxyType(
         "dissociated": (Channel(name="abnormal"),),
         "protocols": (
             Channel(name="everything"),
-            Channel(name="opacities", readers=frozenset({"rsna"}), opacities=True),
+            Channel(name="opacities", readers=frozenset({"rsna"}), kinds=OPACITIES),
         ),
         "diseases": (
-            Channel(name="Opacity", labels=OPACITY, opacities=True),
+            Channel(name="Opacity", labels=OPACITIES, kinds=OPACITIES),
             *(Channel(name=label, labels=frozenset({label})) for label in _DISEASES),
         ),
     }

@@ -14,7 +14,7 @@ from safetensors.torch import save_file
 
 from training import checkpoint
 from training.channels import PLANS
-from training.datalist import Example, read_nih
+from training.datalist import Example, read_films
 from training.dataset import cached
 from training.loop import Loop
 from training.objective import SelfSupervised
@@ -66,7 +66,7 @@ def films_of(examples: list[Example], size: int, folder: Path, device: torch.dev
 def main() -> None:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--data", type=Path, required=True, help="folder with annotations.json")
+    parser.add_argument("--data", type=Path, required=True, help="NIH's or VinDr-CXR's folder, or a datalist")
     parser.add_argument("--run", type=Path, required=True, help="folder for checkpoints and weights")
     parser.add_argument("--encoder", default="efficientnet-lite0")
     parser.add_argument("--size", type=int, default=128)
@@ -79,7 +79,7 @@ def main() -> None:
     prepare_cpu(arguments.threads)
     arguments.run.mkdir(parents=True, exist_ok=True)
     # the val split's films are measured on: not even their pixels are learnt
-    examples = [example for example in read_nih(arguments.data) if example.split == "train"]
+    examples = [example for example in read_films(arguments.data) if example.split == "train"]
     films = films_of(examples, arguments.size, arguments.run, device_of(arguments.device))
     plan = stage(arguments.size, arguments.epochs, arguments.batch)
     saved = arguments.run / "checkpoint.pt"

@@ -21,7 +21,7 @@ from torch import Tensor
 from model.network import LocalizationUNet
 from training import arms, checkpoint, protocol
 from training.channels import PLANS
-from training.datalist import Example, read_nih
+from training.datalist import Example, read_films
 from training.dataset import cached
 from training.detect import predict
 from training.loop import Loop
@@ -244,7 +244,7 @@ def main() -> None:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("study", choices=["ablation", "unseen"])
-    parser.add_argument("--data", type=Path, required=True, help="folder with annotations.json")
+    parser.add_argument("--data", type=Path, required=True, help="NIH's or VinDr-CXR's folder, or a datalist")
     parser.add_argument("--runs", type=Path, required=True, help="folder that the studies' folders lie in")
     parser.add_argument("--only", nargs="*", help="arms to run, all others left alone")
     parser.add_argument("--device", default="auto")
@@ -255,7 +255,7 @@ def main() -> None:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     prepare_cpu(arguments.threads)
     device = device_of(arguments.device)
-    bench = Bench(read_nih(arguments.data), arguments.runs, device)
+    bench = Bench(read_films(arguments.data), arguments.runs, device)
     runs = ablation() if arguments.study == "ablation" else unseen()
     runs = [run for run in runs if not arguments.only or run.arm in arguments.only]
     streams = arguments.streams or (4 if device.type == "cuda" else 1)

@@ -15,9 +15,9 @@ from safetensors.torch import load_file, save_file
 from model.network import LocalizationUNet
 from training import checkpoint
 from training.channels import PLANS
-from training.datalist import Example, read_nih
+from training.datalist import Example, read_films
 from training.dataset import cached
-from training.loop import Epoch, Loop
+from training.loop import CHECKPOINT_EVERY, Epoch, Loop
 from training.objective import Localization
 from training.recipe import Recipe, order, read_recipe, trainable
 from training.table import Table, table
@@ -34,6 +34,8 @@ class Place:
     device: torch.device
     #: called after each epoch; True ends the stage early
     on_epoch: Callable[[Epoch], bool] | None = None
+    #: seconds between checkpoints
+    checkpoint_every: float = CHECKPOINT_EVERY
 
 
 class Training:
@@ -77,6 +79,7 @@ class Training:
             seed=(self.recipe.seed, index),
             checkpoint=self.checkpoint,
             on_epoch=self.place.on_epoch,
+            checkpoint_every=self.place.checkpoint_every,
         )
 
     def _films(self, size: int) -> Table:
@@ -125,7 +128,7 @@ def prepare_cpu(threads: int | None) -> None:
 def main() -> None:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--data", type=Path, required=True, help="folder with annotations.json")
+    parser.add_argument("--data", type=Path, required=True, help="NIH's or VinDr-CXR's folder, or a datalist")
     parser.add_argument("--run", type=Path, required=True, help="folder for checkpoints and weights")
     parser.add_argument("--recipe", type=Path, default=Path(__file__).parent / "configs" / "recipe.json")
     parser.add_argument("--start", type=Path, help="weights to start from instead of ImageNet's")
@@ -139,7 +142,7 @@ def main() -> None:
     torch.manual_seed(recipe.seed)
     place = Place(folder=arguments.run, device=device_of(arguments.device))
     start = start_from(recipe, arguments.start)
-    Training(recipe, trainable(read_nih(arguments.data)), place, start).run()
+    Training(recipe, trainable(read_films(arguments.data)), place, start).run()
 
 
 if __name__ == "__main__":

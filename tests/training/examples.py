@@ -6,7 +6,7 @@ import torch
 
 from training.augment import Views, plain_views
 from training.channels import PLANS
-from training.datalist import Box, Example, Polygon, Region, Status
+from training.datalist import OPACITIES, Box, Example, Polygon, Region, Status
 from training.table import Table, table
 from training.targets import Targets, targets
 
@@ -35,6 +35,7 @@ def example(
         status=status,
         readers=frozenset(readers),
         regions=regions,
+        looked_for=OPACITIES if set(readers) == {"rsna"} else None,
     )
 
 
