@@ -64,20 +64,46 @@ def store(
 
     Call it after studies.conclude, in its transaction; what was inserted is returned.
     """
-    results.supersede(tx, current(tx, study_id), now=now)
-    return add(tx, written, study_id=study_id, revision=revision, now=now)
+    report_id = _report_id(tx, study_id, revision)
+    earlier = current(tx, study_id)
+    results.supersede(tx, earlier, now=now)
+    _recall(tx, earlier, report_id, now=now)
+    return _insert(tx, written, report_id=report_id, study_id=study_id, now=now)
 
 
 def add(
     tx: Connection, written: Sequence[StoredResult], *, study_id: int, revision: int, now: float
 ) -> list[ResultRow]:
     """Insert more objects of a report, for destinations that came later; all objects of the report are returned."""
-    report_id = tx.execute(
-        select(report.c.id).where(report.c.study_id == study_id, report.c.revision == revision)
-    ).scalar_one()
+    report_id = _report_id(tx, study_id, revision)
+    return _insert(tx, written, report_id=report_id, study_id=study_id, now=now)
+
+
+def _report_id(tx: Connection, study_id: int, revision: int) -> int:
+    asked = select(report.c.id).where(report.c.study_id == study_id, report.c.revision == revision)
+    found: int = tx.execute(asked).scalar_one()
+    return found
+
+
+def _insert(
+    tx: Connection, written: Sequence[StoredResult], *, report_id: int, study_id: int, now: float
+) -> list[ResultRow]:
     results.store(tx, written, report_id=report_id, study_id=study_id, now=now)
     rows = tx.execute(select(result).where(result.c.report_id == report_id).order_by(result.c.id))
     return [result_row(row) for row in rows.mappings()]
+
+
+def _recall(tx: Connection, earlier: Sequence[ResultRow], report_id: int, *, now: float) -> None:
+    """Reports on what was analysed anew, and recalled for it, are recalled too."""
+    anew = (
+        select(job.c.recall_title, job.c.ended_at)
+        .join(report_job, report_job.c.job_id == job.c.id)
+        .where(report_job.c.report_id == report_id, job.c.recall_title != "")
+    )
+    ids = [row.result_id for row in earlier]
+    for title, ended_at in tx.execute(anew).all():
+        older = select(result.c.id).where(result.c.id.in_(ids), result.c.created_at <= ended_at)
+        recall.mark(tx, tx.execute(older).scalars(), title=RejectionTitle(title), now=now)
 
 
 def _outcome(tx: Connection, row: InstanceRow, jobs: list[JobRow]) -> Outcome:
