@@ -75,7 +75,5 @@ class Reporter:
         # a node that writes no report does without pydicom here, which takes 30 MB
         from dicom_node.conclude.writing import Writer
 
-        writer = Writer(self._spool, self._section, study, now=now)
-        return Draft(
-            outcomes=outcomes, earlier=earlier, written=tuple(writer.write(profiles, outcomes, earlier, found))
-        )
+        written = Writer(self._spool, self._section, study, now=now).write(profiles, outcomes, earlier, found)
+        return Draft(outcomes=outcomes, earlier=earlier, written=tuple(written))

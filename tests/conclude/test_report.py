@@ -9,6 +9,7 @@ from pydicom.uid import generate_uid
 from sqlalchemy import update
 
 from dicom_node.analyse.examine import Examiner
+from dicom_node.conclude.later import report_later
 from dicom_node.conclude.report import Draft, Reporter
 from dicom_node.domain import Kind, Profile, RejectionTitle, StudyState
 from dicom_node.ledger import headers, rejections
@@ -307,3 +308,19 @@ def test_a_report_that_breaks_keeps_no_image_s_results_back(desk: Desk) -> None:
     assert desk.conclude() == 1
     assert desk.standing(study_id) == []
     assert {one.kind for one in desk.study(study_id).deliveries} == {Kind.SEG, Kind.SC}
+
+
+def test_a_destination_that_comes_later_gets_the_report_that_stands(desk: Desk) -> None:
+    image = lesion()
+    study_id = desk.read(image)
+    desk.conclude()
+    (first,) = desk.standing(study_id)
+    study = desk.study(study_id).study
+    report_later(desk.ledger, desk.spool, desk.settings.results, study, Profile.SLICER, now=desk.now + 5)
+    again, later = desk.standing(study_id)
+    assert (again, later.profile) == (first, Profile.SLICER)
+    assert evidence(desk.object(later)) == {image.SOPInstanceUID}
+    assert "PredecessorDocumentsSequence" not in desk.object(later)
+    desk.read(clean())
+    report_later(desk.ledger, desk.spool, desk.settings.results, study, Profile.AIR, now=desk.now)
+    assert desk.standing(study_id) == [first, later], "its next revision will say more"
