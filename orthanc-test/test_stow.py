@@ -126,10 +126,10 @@ def test_pictures_go_compressed_where_it_takes_that_and_their_values_stay(
 
 
 def _eight_bits(node: Node, study: str) -> StoredResult:
-    """An overlay as the node writes them: 8 bits, MONOCHROME2."""
+    """An overlay as the node writes them: 8 bits, MONOCHROME2, and no noise."""
     kept = node.result(study)
     dataset = dcmread(node.spool.path(kept.spool_key))
-    pixels = np.random.default_rng(3).integers(0, 256, (dataset.Rows, dataset.Columns), dtype=np.uint8)
+    pixels = np.linspace(0, 255, dataset.Rows * dataset.Columns).astype(np.uint8)
     dataset.BitsAllocated = dataset.BitsStored = 8
     dataset.HighBit = 7
     dataset.PixelData = pixels.tobytes()

@@ -16,10 +16,9 @@ from pynetdicom.sop_class import Verification
 
 LOOPBACK = "127.0.0.1"
 
+_DCMTK = "storescu dcmsend echoscu storescp dcmdump dcmqrscp dcmdrle dcmdjpls dcmdjpeg".split()
 _PACKAGES = {
-    **dict.fromkeys(
-        ("storescu", "dcmsend", "echoscu", "storescp", "dcmdump", "dcmqrscp", "dcmdrle", "dcmdjpls"), "dcmtk"
-    ),
+    **dict.fromkeys(_DCMTK, "dcmtk"),
     "strace": "strace",
     "openssl": "openssl",
     "Orthanc": "orthanc",

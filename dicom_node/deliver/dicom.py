@@ -7,7 +7,7 @@ from pydicom.errors import InvalidDicomError
 
 from dicom_node.deliver.destination import Outcome, Sendable, Verdict
 from dicom_node.deliver.statuses import judge
-from dicom_node.deliver.syntax import alternatives, in_syntax
+from dicom_node.deliver.syntax import UNCOMPRESSED, alternatives, in_syntax
 from dicom_node.dimse.association import OpenAssociation, Timeouts, open_association
 from dicom_node.dimse.contexts import proposed_contexts
 from dicom_node.domain import Kind, Profile
@@ -86,11 +86,18 @@ def wanted_syntaxes(kind: Kind | None, profile: Profile, kept: str, *, compress:
 
 
 def _encoded(file: bytes, syntaxes: Sequence[str], *, kept: str) -> bytes | None:
-    """`file` in the first of `syntaxes` that can hold its pixels, a compressed one cannot hold all; None: in none."""
+    """`file` in the first of `syntaxes` that its pixels fit in; None: in none.
+
+    A compressed one cannot hold all pixels, and noise gets larger in it: then the next one is taken.
+    """
+    larger: bytes | None = None
     for syntax in syntaxes:
         if syntax == kept:
             return file
         # a damaged file is sent as it is, and then refused for what it is
         with contextlib.suppress(ValueError, AttributeError, InvalidDicomError):
-            return in_syntax(file, syntax)
-    return None
+            encoded = in_syntax(file, syntax)
+            if syntax in UNCOMPRESSED or len(encoded) < len(file):
+                return encoded
+            larger = larger or encoded
+    return larger

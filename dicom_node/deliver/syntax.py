@@ -14,6 +14,7 @@ from pydicom.uid import (
     ExplicitVRLittleEndian,
     ImplicitVRLittleEndian,
     JPEG2000Lossless,
+    JPEGLosslessSV1,
     JPEGLSLossless,
     RLELossless,
 )
@@ -35,7 +36,7 @@ def in_syntax(file: bytes, transfer_syntax_uid: str) -> bytes:
     """The PS3.10 file `file` in another syntax, uncompressed or losslessly compressed; identity and pixel values stay.
 
     Only for results of ours: each is kept in a lossless syntax. Raises ValueError for a syntax that may lose
-    something, and for pixels that it cannot hold (a single bit a pixel).
+    something, and for pixels that it cannot hold (a single bit a pixel, colour in JPEG Lossless).
     """
     if transfer_syntax_uid not in UNCOMPRESSED and transfer_syntax_uid not in _ENCODERS:
         raise ValueError(f"{transfer_syntax_uid} is not one of the lossless syntaxes that results are sent in")
@@ -85,6 +86,13 @@ def _rle(pixels: NDArray[np.uint8]) -> bytes:
     return header.tobytes() + b"".join(segments)
 
 
+def _jpeg_lossless(pixels: NDArray[np.uint8]) -> bytes:
+    if pixels.ndim != 2:
+        raise ValueError("colour is not sent in JPEG Lossless: decoders do not agree on its colour space")
+    # predictor 1 is what First-Order Prediction means (PS3.5 A.4.1)
+    return bytes(imagecodecs.jpeg8_encode(pixels, lossless=True, predictor=1))
+
+
 def _jpeg_ls(pixels: NDArray[np.uint8]) -> bytes:
     # noise does not get smaller, and the encoder's own buffer is as large as the picture
     return bytes(imagecodecs.jpegls_encode(pixels, out=2 * pixels.nbytes + 1024))
@@ -97,6 +105,7 @@ def _jpeg_2000(pixels: NDArray[np.uint8]) -> bytes:
 
 _ENCODERS: Mapping[str, Callable[[NDArray[np.uint8]], bytes]] = {
     str(RLELossless): _rle,
+    str(JPEGLosslessSV1): _jpeg_lossless,
     str(JPEGLSLossless): _jpeg_ls,
     str(JPEG2000Lossless): _jpeg_2000,
 }

@@ -1,11 +1,13 @@
 """C-STORE of frozen bytes to real archives, and what their answers mean."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from pydicom import dcmread
-from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian, SecondaryCaptureImageStorage
+from pydicom.uid import UID, ExplicitVRLittleEndian, ImplicitVRLittleEndian, RLELossless, SecondaryCaptureImageStorage
 
 from dicom_node.deliver.destination import Outcome, Verdict
 from dicom_node.deliver.dicom import DicomDestination
@@ -14,7 +16,7 @@ from dicom_node.dimse.association import Timeouts
 from dicom_node.domain import Kind
 from dicom_node.ledger.rows import StoredResult
 from dicom_node.sections import PeerSection
-from tests.datasets import data_set_bytes
+from tests.datasets import data_set_bytes, file_bytes
 from tests.deliver.archives import Archive, StoreSCP
 from tests.deliver.node import Node, peer, settings_of
 from tests.deliver.wire import AwkwardWire, Manner
@@ -177,3 +179,32 @@ def test_every_status_has_its_verdict(status: int, verdict: Verdict) -> None:
     outcome = judge(status)
     assert outcome.verdict is verdict
     assert (f"{status:04X}" in outcome.detail) == (status != 0)
+
+
+def picture(node: Node, *, noisy: bool) -> StoredResult:
+    """An overlay of 8 bits."""
+    kept = node.result(STUDY)
+    dataset = dcmread(node.spool.path(kept.spool_key))
+    count = dataset.Rows * dataset.Columns
+    noise = np.random.default_rng(1).integers(0, 256, count, dtype=np.uint8)
+    pixels = noise if noisy else np.linspace(0, 255, count).astype(np.uint8)
+    dataset.BitsAllocated = dataset.BitsStored = 8
+    dataset.HighBit = 7
+    dataset.PixelData = pixels.tobytes()
+    dataset["PixelData"].VR = "OB"
+    return replace(kept, spool_key=node.spool.put(file_bytes(dataset)))
+
+
+@pytest.mark.parametrize(("noisy", "syntax"), [(False, RLELossless), (True, ExplicitVRLittleEndian)])
+def test_a_picture_goes_compressed_where_that_makes_it_smaller(node: Node, noisy: bool, syntax: UID) -> None:
+    result = picture(node, noisy=noisy)
+    with Archive(transfer_syntaxes=[ExplicitVRLittleEndian, RLELossless]) as archive:
+        assert verdicts(send(node, archive.port, result)) == [Verdict.STORED]
+    assert archive.kept[result.sop_instance_uid][1] == syntax
+
+
+def test_where_only_compressed_is_taken_noise_goes_compressed_too(node: Node) -> None:
+    result, seg = picture(node, noisy=True), node.result(STUDY, Kind.SEG)
+    with Archive(transfer_syntaxes=[RLELossless]) as archive:
+        assert verdicts(send(node, archive.port, result, seg)) == [Verdict.STORED, Verdict.REFUSED]
+    assert archive.kept[result.sop_instance_uid][1] == RLELossless

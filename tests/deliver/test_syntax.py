@@ -4,6 +4,7 @@ import subprocess
 from io import BytesIO
 from pathlib import Path
 
+import imagecodecs
 import numpy as np
 import pytest
 from hypothesis import given
@@ -29,7 +30,7 @@ from tests.datasets import chest, file_bytes
 from tests.peers import program
 
 #: what results are compressed into
-SMALLER = (str(RLELossless), str(JPEGLSLossless), str(JPEG2000Lossless))
+SMALLER = (str(RLELossless), str(JPEGLosslessSV1), str(JPEGLSLossless), str(JPEG2000Lossless))
 KEPT = (ExplicitVRLittleEndian, ImplicitVRLittleEndian, RLELossless, JPEGLSLossless)
 
 
@@ -96,6 +97,10 @@ def pictures(draw: st.DrawFn) -> Dataset:
 
 @given(original=pictures(), syntax=st.sampled_from(SMALLER))
 def test_compression_keeps_every_value_of_every_picture(original: Dataset, syntax: str) -> None:
+    if syntax == JPEGLosslessSV1 and original.SamplesPerPixel == 3:
+        with pytest.raises(ValueError, match="colour"):
+            in_syntax(file_bytes(original), syntax)
+        return
     compressed = dcmread(BytesIO(in_syntax(file_bytes(original), syntax)))
     assert compressed.file_meta.TransferSyntaxUID == syntax
     shape = (original.Rows, original.Columns, 3)[: 3 if original.SamplesPerPixel == 3 else 2]
@@ -109,12 +114,22 @@ def decoded(dataset: Dataset) -> NDArray[np.uint8]:
     """The picture as other libraries than the one that encoded it read it."""
     if dataset.file_meta.TransferSyntaxUID == JPEG2000Lossless:
         return np.asarray(Image.open(BytesIO(get_frame(dataset.PixelData, 0, number_of_frames=1))))
+    if dataset.file_meta.TransferSyntaxUID == JPEGLosslessSV1:
+        return np.asarray(imagecodecs.jpegsof3_decode(get_frame(dataset.PixelData, 0, number_of_frames=1)))
     return np.asarray(dataset.pixel_array)
 
 
 @pytest.mark.peer
-@pytest.mark.parametrize(("syntax", "decoder"), [(RLELossless, "dcmdrle"), (JPEGLSLossless, "dcmdjpls")])
-@pytest.mark.parametrize("samples", [1, 3])
+@pytest.mark.parametrize(
+    ("syntax", "decoder", "samples"),
+    [
+        (RLELossless, "dcmdrle", 1),
+        (RLELossless, "dcmdrle", 3),
+        (JPEGLSLossless, "dcmdjpls", 1),
+        (JPEGLSLossless, "dcmdjpls", 3),
+        (JPEGLosslessSV1, "dcmdjpeg", 1),
+    ],
+)
 def test_dcmtk_reads_the_same_values(syntax: UID, decoder: str, samples: int, tmp_path: Path) -> None:
     original = overlay(ExplicitVRLittleEndian)
     if samples == 1:
@@ -134,8 +149,20 @@ def test_a_single_bit_a_pixel_is_not_compressed() -> None:
         in_syntax(file_bytes(seg), RLELossless)
 
 
+def test_jpeg_lossless_predicts_from_the_left() -> None:
+    """Selection value 1, which the transfer syntax promises, stands in the header of the scan (ITU-T T.81 B.2.3)."""
+    grey = overlay(ExplicitVRLittleEndian)
+    grey.SamplesPerPixel, grey.PhotometricInterpretation = 1, "MONOCHROME2"
+    del grey.PlanarConfiguration
+    grey.PixelData = grey.PixelData[: 64 * 48]
+    frame = get_frame(dcmread(BytesIO(in_syntax(file_bytes(grey), JPEGLosslessSV1))).PixelData, 0, number_of_frames=1)
+    scan = frame.index(b"\xff\xda")
+    assert frame[scan + 4] == 1
+    assert frame[scan + 7 : scan + 10] == bytes([1, 0, 0])
+
+
 def test_the_smaller_syntaxes_come_before_the_one_that_it_is_kept_in() -> None:
-    wanted = (str(JPEGLosslessSV1), str(JPEGLSLossless), str(RLELossless))
+    wanted = (str(JPEG2000), str(JPEGLSLossless), str(RLELossless))
     kept, implicit = str(ExplicitVRLittleEndian), str(ImplicitVRLittleEndian)
-    # nothing here encodes JPEG Lossless
+    # nothing here encodes a lossy one
     assert alternatives(kept, wanted) == (str(JPEGLSLossless), str(RLELossless), kept, implicit)
