@@ -16,7 +16,7 @@ from pynetdicom.sop_class import Verification
 
 LOOPBACK = "127.0.0.1"
 
-_DCMTK = "storescu dcmsend echoscu storescp dcmdump dcmqrscp dcmdrle dcmdjpls dcmdjpeg".split()
+_DCMTK = ("storescu", "dcmsend", "echoscu", "storescp", "dcmdump", "dcmqrscp", "dcmdrle", "dcmdjpls", "dcmdjpeg")
 _PACKAGES = {
     **dict.fromkeys(_DCMTK, "dcmtk"),
     "strace": "strace",
