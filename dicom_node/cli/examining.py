@@ -15,11 +15,13 @@ from dicom_node.analyse.examination import Examination, Status
 from dicom_node.analyse.examine import examine
 from dicom_node.analyse.results import Encoding
 from dicom_node.cli.inputs import Input
-from dicom_node.cli.outputs import Entry, OutputFolder
+from dicom_node.cli.outputs import KEYS, Entry, OutputFolder
+from dicom_node.cli.reports import StudyReports
 from dicom_node.cli.terminal import console, plain
 from dicom_node.config import Settings
 from dicom_node.domain import Profile, Reason
 from dicom_node.encode.overlay import footer_lines, render_overlay
+from dicom_node.encode.profiles import PROFILES
 from dicom_node.encode.sources import pixel_aspect
 from dicom_node.encode.times import latest_time
 from dicom_node.errors import ConfigurationError, Unreadable
@@ -34,7 +36,9 @@ _NAMED = 200
 class Run:
     """One run over all inputs. Selection is the node's default: no limit on a study's age, unknown age is read."""
 
-    def __init__(self, model: ModelSection, predictor: Predictor, out: Path) -> None:
+    def __init__(
+        self, model: ModelSection, predictor: Predictor, out: Path, *, profile: Profile = Profile.STRICT
+    ) -> None:
         rules = SelectSection()
         self._rules = rules
         self._predictor = predictor
@@ -43,7 +47,11 @@ class Run:
         # not the node's UIDs: its results carry other times, and one UID never has two contents
         parameters = hashlib.sha256(b"infer" + parameters_digest(settings).encode()).hexdigest()
         self._encoding = Encoding(manifest=self._manifest, model=model, results=ResultsSection(), parameters=parameters)
-        self._out = OutputFolder(out)
+        self._profile = profile
+        row = PROFILES[profile]
+        more = [kind.value for kind in (*row.kinds, *row.study_kinds) if kind.value not in KEYS]
+        self._out = OutputFolder(out, keys=(*KEYS, *more))
+        self._reports = StudyReports(profile)
 
     def over(self, inputs: Sequence[Input]) -> tuple[list[Entry], Path]:
         """One entry an input, in order, and where the list of them is. Raises ConfigurationError, OutOfRoom."""
@@ -57,6 +65,8 @@ class Run:
                 progress.advance(task)
                 if len(inputs) <= _NAMED and progress.console.is_terminal:
                     progress.console.print(plain(f"{entry.values['status']:<10}  {entry.values['path']}"))
+        reports = {study: self._out.write_report(study, report.data) for study, report in self._reports.written()}
+        entries = [replace(each, report=reports.get(str(each.values["study_instance_uid"]), "")) for each in entries]
         return entries, self._out.finish(entries)
 
     def _entries(self, inputs: Sequence[Input]) -> Iterator[Entry]:
@@ -89,10 +99,12 @@ class Run:
                 for finding in examination.findings
             ]
         digest = _digest(examination.path)
-        written = self._write(examination, digest) if examination.status is Status.ANALYSED else frozenset()
-        return replace(
-            entry, digest=digest, sop_instance_uid=examination.sop_instance_uid, values=values, written=written
-        )
+        entry = replace(entry, digest=digest, sop_instance_uid=examination.sop_instance_uid, values=values)
+        if examination.status is not Status.ANALYSED:
+            self._reports.add(examination, digest, reading=None, marked=())
+            return entry
+        drawn = len(self._encoding.shown(examination.findings))
+        return replace(entry, drawn=drawn, written=self._write(examination, digest))
 
     def _listed(self, path: Path, status: Status, reason: str | None) -> Entry:
         manifest = self._manifest
@@ -129,12 +141,13 @@ class Run:
         files = {"overlay": buffer.getvalue()}
         try:
             results = self._encoding.encode(
-                [Profile.STRICT], header=header, film=film, findings=findings, input_digest=digest, content_time=when
+                [self._profile], header=header, film=film, findings=findings, input_digest=digest, content_time=when
             )
             files |= {result.kind.value: result.data for result in results}
+            self._reports.add(examination, digest, reading=context, marked=drawn)
         except Unreadable as error:
             # its pixels were read, but an object could not say whose they are: there is the picture, and the list
-            console(stderr=True).print(plain(f"no SEG and no SC of {examination.path}: {error.detail}"))
+            console(stderr=True).print(plain(f"no DICOM object of {examination.path}: {error.detail}"))
         return self._out.write(digest, files)
 
 

@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from dicom_node.domain import Profile
+
 if TYPE_CHECKING:
     from dicom_node.cli.outputs import Entry
     from dicom_node.sections import ModelSection
@@ -26,13 +28,16 @@ def infer(
     model: Annotated[
         Path | None, typer.Option(help="A folder with a manifest and its weights; none: the model that ships.")
     ] = None,
+    profile: Annotated[
+        Profile, typer.Option(help="Which DICOM objects are written, and in which form; see docs/results.md.")
+    ] = Profile.STRICT,
 ) -> None:
     """Analyse files or folders: which are frontal chests, what looks abnormal on them, and where.
 
     Writes OUT/findings.json, a list with one object a file, and for each image that was read a folder, named by its SOP
     Instance UID (by its digest where that is malformed or not unique), with seg.dcm, sc.dcm and overlay.png. The list
     holds every candidate down to a low confidence; drawn are those from the threshold on. There is no seg.dcm when none
-    is.
+    is. Another --profile writes its own objects in their place; a report (SR) of each study lies in OUT/reports.
 
     Exit code 0: every file was handled, those included that are not ours to read; 2: some were unreadable, each is
     named with its reason; 1: it could not run.
@@ -50,7 +55,7 @@ def infer(
     if not found:
         raise ConfigurationError(f"there is no file in {', '.join(map(str, paths))}: nothing was analysed")
     section = ModelSection(folder=model, device=device, threshold=threshold)
-    entries, listing = Run(section, _predictor(section), out).over(found)
+    entries, listing = Run(section, _predictor(section), out, profile=profile).over(found)
     unreadable = _say(entries, listing)
     raise typer.Exit(SOME_UNREADABLE if unreadable else 0)
 
@@ -79,7 +84,7 @@ def _say(entries: "list[Entry]", listing: Path) -> int:
     by_status: dict[str, list[Entry]] = {"analysed": [], "declined": [], "unreadable": []}
     for entry in entries:
         by_status[str(entry.values["status"])].append(entry)
-    drawn = sum("seg" in entry.written for entry in entries)
+    drawn = sum(entry.drawn > 0 for entry in entries)
     err = console(stderr=True)
     for entry in by_status["unreadable"]:
         err.print(plain(f"unreadable: {entry.values['path']}: {entry.values['reason']}", "red"), soft_wrap=True)

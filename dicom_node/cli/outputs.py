@@ -1,6 +1,7 @@
-"""The folder that `chexnode infer` writes: a folder an image, and findings.json over all of them."""
+"""The folder that `chexnode infer` writes: a folder an image, a report a study, and findings.json over all of them."""
 
 import contextlib
+import hashlib
 import json
 import os
 import re
@@ -16,7 +17,12 @@ _UID = re.compile(r"(0|[1-9][0-9]*)(\.(0|[1-9][0-9]*))+")
 _LONGEST_UID = 64
 
 #: what an image's folder may hold, by its key in findings.json
-FILES = {"seg": "seg.dcm", "sc": "sc.dcm", "overlay": "overlay.png"}
+FILES = {"seg": "seg.dcm", "sc": "sc.dcm", "overlay": "overlay.png", "gsps": "gsps.dcm"}
+#: the key of a study's report, which lies in REPORTS under its Study Instance UID
+REPORT = "sr"
+REPORTS = "reports"
+#: the keys that findings.json has of each image, whatever is written
+KEYS = ("seg", "sc", "overlay")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,6 +36,10 @@ class Entry:
     values: Mapping[str, object]
     #: keys of FILES that were written
     written: frozenset[str] = field(default_factory=frozenset)
+    #: findings that are drawn
+    drawn: int = 0
+    #: file in REPORTS; empty: its study has no report
+    report: str = ""
 
 
 def is_well_formed(uid: str) -> bool:
@@ -40,8 +50,9 @@ def is_well_formed(uid: str) -> bool:
 class OutputFolder:
     """Images come one by one; which SOP Instance UID is unique is known only after the last one."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, keys: Sequence[str] = KEYS) -> None:
         self._folder = folder
+        self._keys = keys
         folder.mkdir(parents=True, exist_ok=True)
 
     def write(self, digest: str, files: Mapping[str, bytes]) -> frozenset[str]:
@@ -55,6 +66,15 @@ class OutputFolder:
                 else:
                     (folder / name).unlink(missing_ok=True)
         return frozenset(files)
+
+    def write_report(self, study_instance_uid: str, data: bytes) -> str:
+        """Write a study's report; the name of its file. Raises OutOfRoom."""
+        uid = study_instance_uid
+        stem = uid if is_well_formed(uid) else hashlib.sha256(uid.encode("utf-8", "replace")).hexdigest()
+        with _room(self._folder / REPORTS):
+            (self._folder / REPORTS).mkdir(exist_ok=True)
+            (self._folder / REPORTS / f"{stem}.dcm").write_bytes(data)
+        return f"{stem}.dcm"
 
     def finish(self, entries: Sequence[Entry]) -> Path:
         """Name the images' folders, write findings.json and say where it is. Raises OutOfRoom."""
@@ -94,11 +114,10 @@ class OutputFolder:
 
     def _object(self, entry: Entry, names: Mapping[str, str]) -> dict[str, object]:
         folder = self._folder / names[entry.digest] if entry.written else None
-        outputs = {
-            key: None if folder is None or key not in entry.written else os.fspath(folder / name)
-            for key, name in FILES.items()
-        }
-        return {**entry.values, "outputs": outputs}
+        written = {key: os.fspath(folder / FILES[key]) for key in entry.written} if folder is not None else {}
+        if entry.report:
+            written[REPORT] = os.fspath(self._folder / REPORTS / entry.report)
+        return {**entry.values, "outputs": {key: written.get(key) for key in self._keys}}
 
 
 @contextlib.contextmanager

@@ -13,6 +13,7 @@ from PIL import Image
 
 from dicom_node.cli.examining import Run, content_time
 from dicom_node.cli.inputs import inputs
+from dicom_node.domain import Profile
 from dicom_node.errors import ConfigurationError
 from dicom_node.sections import ModelSection
 from tests import datasets
@@ -20,6 +21,7 @@ from tests.analyse.conftest import with_lesion
 from tests.analyse.fakes import MANIFEST, ThresholdPredictor
 from tests.cli.conftest import Run as RunCommand
 from tests.cli.running import chexnode, put
+from tests.conclude.reporting import evidence, items, summaries, texts
 
 KEYS = [
     "path", "study_instance_uid", "series_instance_uid", "sop_instance_uid", "status", "reason", "score", "findings",
@@ -27,10 +29,12 @@ KEYS = [
 ]  # fmt: skip
 
 
-def infer(out: Path, *paths: Path, threshold: float | None = None) -> list[dict[str, Any]]:
+def infer(
+    out: Path, *paths: Path, threshold: float | None = None, profile: Profile = Profile.STRICT
+) -> list[dict[str, Any]]:
     """The objects of findings.json, made with a predictor that thresholds."""
     section = ModelSection(threshold=threshold)
-    _, listing = Run(section, ThresholdPredictor(), out).over(inputs(paths, leave_out=out))
+    _, listing = Run(section, ThresholdPredictor(), out, profile=profile).over(inputs(paths, leave_out=out))
     found = json.loads(listing.read_text())
     assert isinstance(found, list)
     return found
@@ -87,6 +91,41 @@ def test_the_same_file_gives_the_same_bytes_and_other_settings_other_uids(tmp_pa
     for key in ("seg", "sc", "overlay"):
         assert Path(first[key]).read_bytes() == Path(again[key]).read_bytes()
     assert pydicom.dcmread(first["seg"]).SOPInstanceUID != pydicom.dcmread(other["seg"]).SOPInstanceUID
+
+
+def test_a_profile_s_objects_and_a_report_of_each_study(tmp_path: Path) -> None:
+    folder = tmp_path / "in"
+    study = {"StudyInstanceUID": "1.2.7", "SeriesInstanceUID": "1.2.7.1"}
+    put(with_lesion(SOPInstanceUID="1.2.1", **study), folder, "a.dcm")
+    put(datasets.chest(100, 90, SOPInstanceUID="1.2.2", **study), folder, "b.dcm")
+    put(datasets.chest(SOPInstanceUID="1.2.3", ViewPosition="LL", **study), folder, "c.dcm")
+    put(datasets.chest(SOPInstanceUID="1.2.4", Modality="CT", **study), folder, "d.dcm")
+    put(datasets.chest(SOPInstanceUID="1.2.5", ViewPosition="LL"), folder, "e.dcm")
+    first, again = (infer(tmp_path / name, folder, profile=Profile.CLASSIC_PACS) for name in ("1", "2"))
+    a, b, c, d, e = (found["outputs"] for found in first)
+    report = tmp_path / "1" / "reports" / "1.2.7.dcm"
+    assert {each["sr"] for each in (a, b, c, d)} == {str(report)}
+    assert e == {"seg": None, "sc": None, "overlay": None, "gsps": None, "sr": None}, "nothing of its study was read"
+    assert Path(a["gsps"]).is_file()
+    assert a["seg"] is None
+    assert (b["sc"], b["gsps"]) == (None, None), "the report says that nothing was found"
+    dataset = pydicom.dcmread(report)
+    assert evidence(dataset) == {"1.2.1", "1.2.2", "1.2.3"}
+    assert summaries(dataset) == [
+        "All algorithms succeeded; with findings",
+        "All algorithms succeeded; with findings",
+        "All algorithms succeeded; without findings",
+    ]
+    assert "Objects of the study that are no radiographs: 1" in texts(dataset)
+    assert report.read_bytes() == Path(again[0]["outputs"]["sr"]).read_bytes()
+
+
+def test_the_report_and_the_seg_name_a_finding_alike(tmp_path: Path) -> None:
+    file = put(with_lesion(), tmp_path / "in", "a.dcm")
+    (found,) = infer(tmp_path / "out", file, profile=Profile.SLICER)
+    (segment,) = pydicom.dcmread(found["outputs"]["seg"]).SegmentSequence
+    report = pydicom.dcmread(found["outputs"]["sr"])
+    assert [item.UID for item in items(report, "Tracking Unique Identifier")] == [segment.TrackingUID]
 
 
 def test_results_are_later_than_the_image() -> None:

@@ -1,6 +1,8 @@
 """The folder that `infer` writes: names that harm nothing, one object an input."""
 
 import json
+import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -103,3 +105,17 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     (tmp_path / "out" / ("a" * 64)).write_text("a file where the image's folder should be")
     with pytest.raises(OutOfRoom, match="--out"):
         folder.write("a" * 64, ALL)
+
+
+def test_a_report_lies_under_its_study_or_under_a_harmless_name(tmp_path: Path) -> None:
+    folder = OutputFolder(tmp_path / "out", keys=("seg", "sr"))
+    assert folder.write_report("1.2.3", b"SR") == "1.2.3.dcm"
+    odd = folder.write_report("../../etc/x", b"SR")
+    assert re.fullmatch(r"[0-9a-f]{64}\.dcm", odd)
+    folder.write("a" * 64, ALL)
+    (found,) = listed(folder.finish([replace(entry("a", "1.2.3"), report=odd)]))
+    assert found["outputs"] == {
+        "seg": str(tmp_path / "out/1.2.3/seg.dcm"),
+        "sr": str(tmp_path / "out/reports" / odd),
+    }
+    assert (tmp_path / "out/reports" / odd).read_bytes() == b"SR"
