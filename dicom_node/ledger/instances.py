@@ -39,7 +39,8 @@ class Recorded:
 def record(tx: Connection, arrival: Arrival, *, parameters: str, now: float) -> Recorded:
     """Enter an arrival whose bytes are durable, with one queued job for each active model.
 
-    NEW: its SOP Instance UID was unknown. The study is opened or made; a concluded one gets its next revision.
+    NEW: its SOP Instance UID was unknown. The study is opened or made; a concluded one gets its next revision, unless
+    what came is a Key Object Selection: that may be a rejection note, and is looked at before all else.
     An image that a rejection note named before it came is not analysed: its job is DECLINED.
     DUPLICATE: these very bytes are known, be it as the current version, as an earlier one, as a quarantined or
     a purged one. Nothing else changes, and the caller removes its copy from the spool.
@@ -77,18 +78,20 @@ def record(tx: Connection, arrival: Arrival, *, parameters: str, now: float) -> 
         )
         .returning(instance.c.id)
     ).scalar_one()
+    is_note = arrival.head.sop_class_uid == _KEY_OBJECT_SELECTION
     made = models.queue_jobs(
         tx,
         instance_id=instance_id,
         study_id=of.study_id,
         # a rejection note does not wait behind the images that it may be about
-        priority=_NOTE_FIRST if arrival.head.sop_class_uid == _KEY_OBJECT_SELECTION else arrival.priority,
+        priority=_NOTE_FIRST if is_note else arrival.priority,
         parameters=parameters,
         now=now,
     )
     if not made:
         tx.execute(update(instance).where(instance.c.id == instance_id).values(without_job=True))
-    if not known and studies.reopen(tx, of, now=now, reason="a new instance arrived"):
+    # a note is no news by itself: what it does to the study's images is
+    if not (known or is_note) and studies.reopen(tx, of, now=now, reason="a new instance arrived"):
         of = studies.get(tx, of.study_id)
     studies.arrived(tx, of, priority=arrival.priority, now=now)
     outcome = Outcome.NEW_VERSION if known else Outcome.NEW

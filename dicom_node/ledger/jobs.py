@@ -128,7 +128,8 @@ def finish_unread(tx: Connection, claim: ClaimedJob, to: JobState, *, reason: Re
 
     A declined version becomes current, since its header is the newest word on the image, and the results of
     its other versions, or of an earlier analysis, leave the current set. An unreadable one changes nothing of
-    that: what stood before it stands, and unless it was current itself no revision comes of it.
+    that: what stood before it stands, and unless it was current itself no revision comes of it. None comes of a
+    rejection note either: what it changed has opened its study (rejections.enter).
     """
     of = studies.lock(tx, claim.study_id, sop_instance_uid=claim.instance.sop_instance_uid)
     end(tx, claim, to, now=now, reason=reason.value, reason_code=reason.value, detail=detail)
@@ -136,7 +137,8 @@ def finish_unread(tx: Connection, claim: ClaimedJob, to: JobState, *, reason: Re
         return
     if to is JobState.DECLINED:
         _take_over(tx, claim, now=now)
-    studies.reopen(tx, of, now=now, reason=f"a late job was {to.value}")
+    if reason is not Reason.REJECTION_NOTE:
+        studies.reopen(tx, of, now=now, reason=f"a late job was {to.value}")
 
 
 def retry(

@@ -1,5 +1,7 @@
 """Source images that a rejection note names: whatever came first, nothing is made of them, and what was is recalled."""
 
+from dataclasses import replace
+
 import pytest
 from sqlalchemy import select
 
@@ -166,3 +168,17 @@ def test_a_job_made_for_a_later_model_is_declined_too(world: World) -> None:
     with world.ledger.transaction() as tx:
         assert jobs.reclaim_expired(tx, now=1000.0, attempts_allowed=ATTEMPTS) == 0
         assert studies.unfinished(tx, 1) == []
+
+
+def test_a_note_goes_before_the_images_that_wait_and_opens_no_study_by_itself(world: World) -> None:
+    world.receive(arrival(1))
+    world.analyse()
+    world.through(now=20.0)
+    note = arrival(9)
+    head = replace(note.head, sop_class_uid="1.2.840.10008.5.1.4.1.1.88.59")
+    world.receive(arrival(2, study=2, priority=1), replace(note, head=head), now=30.0)
+    (first,) = world.claim(now=31.0, limit=1)
+    assert first.instance.sop_instance_uid == "1.2.826.0.1.9"
+    assert world.study().state is StudyState.CONCLUDED
+    world.unread(first, JobState.DECLINED, Reason.REJECTION_NOTE, now=32.0)
+    assert (world.study().state, world.study().revision) == (StudyState.CONCLUDED, 1)

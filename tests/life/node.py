@@ -92,6 +92,11 @@ class Life(Desk):
         )
         self._scp.start()
 
+    @property
+    def port(self) -> int:
+        """Where the node listens."""
+        return self._scp.port
+
     def close(self) -> None:
         self._scp.close(drain=1)
         super().close()
