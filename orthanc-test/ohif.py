@@ -134,7 +134,7 @@ def _handler(orthanc_port: int) -> type[BaseHTTPRequestHandler]:
 def _file(path: str) -> tuple[str, bytes]:
     """A file of the page; every other address is the application's own, which begins with its index."""
     file = (DIST / path.split("?")[0].lstrip("/")).resolve()
-    if not (file.is_file() and file.is_relative_to(DIST)):
+    if not (file.is_file() and file.is_relative_to(DIST.resolve())):
         file = DIST / "index.html"
     kind = "application/wasm" if file.suffix == ".wasm" else mimetypes.guess_type(file.name)[0]
     return kind or "application/octet-stream", file.read_bytes()

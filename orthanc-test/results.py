@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -61,12 +62,15 @@ def held(orthanc: Orthanc, study_instance_uid: str) -> Held:
     )
 
 
-def wait_for_results(orthanc: Orthanc, study: str, *, segs: int, overlays: int, seconds: float = 90) -> Held:
-    """The study, once so many results have come back."""
+def wait_for_results(
+    orthanc: Orthanc, study: str, *, segs: int, overlays: int, reports: int = 0, seconds: float = 90
+) -> Held:
+    """The study, once so many results have come back; of reports at least so many, for each revision has one."""
 
     def complete() -> Held | None:
         found = held(orthanc, study)
-        return found if (len(found.segs), len(found.overlays)) == (segs, overlays) else None
+        complete = (len(found.segs), len(found.overlays)) == (segs, overlays) and len(found.reports) >= reports
+        return found if complete else None
 
     return wait_for(f"{segs} SEG and {overlays} overlays in the archive", complete, seconds=seconds, every=0.5)
 
@@ -118,3 +122,26 @@ def mask(seg: Dataset) -> NDArray[np.bool_]:
     """(rows, columns): every segment's and frame's mask together."""
     frames = seg.pixel_array.astype(bool)
     return frames if frames.ndim == 2 else np.any(frames, axis=0)
+
+
+def regions_of(report: Dataset) -> Iterator[tuple[str, NDArray[np.float64]]]:
+    """Of each region in an SR: SOP Instance UID of the image that it lies on, and its points (n, 2; column, row)."""
+    for item in _below(report):
+        if item.ValueType == "SCOORD":
+            [image] = item.ContentSequence[0].ReferencedSOPSequence
+            yield str(image.ReferencedSOPInstanceUID), np.reshape(item.GraphicData, (-1, 2))
+
+
+def measurements_of(report: Dataset) -> Iterator[tuple[str, float, str]]:
+    """Name, value and unit of each number in an SR."""
+    for item in _below(report):
+        if item.ValueType == "NUM":
+            [value] = item.MeasuredValueSequence
+            [unit] = value.MeasurementUnitsCodeSequence
+            yield item.ConceptNameCodeSequence[0].CodeMeaning, float(value.NumericValue), unit.CodeValue
+
+
+def _below(item: Dataset) -> Iterator[Dataset]:
+    for each in item.get("ContentSequence", ()):
+        yield each
+        yield from _below(each)

@@ -12,7 +12,7 @@ from films import abnormal
 from numpy.typing import NDArray
 from pydicom import dcmread
 from pydicom.dataset import Dataset
-from results import marked
+from results import marked, regions_of
 
 from dicom_node.config import load_settings
 from dicom_node.domain import Finding, Kind, Profile
@@ -124,19 +124,10 @@ def test_the_segments_are_the_masks_that_were_predicted(archived: Archived, prof
 
 @pytest.mark.parametrize("profile", holding(Kind.SR))
 def test_the_report_s_regions_enclose_the_masks_that_were_predicted(archived: Archived, profile: Profile) -> None:
-    regions = list(_regions(archived.returned[profile, Kind.SR]))
+    regions = list(regions_of(archived.returned[profile, Kind.SR]))
     for (image, polygon), finding in zip(regions, archived.findings, strict=True):
         assert image == archived.source.SOPInstanceUID
         assert np.array_equal(_enclosed([polygon], archived.shape), united_mask([finding], archived.shape))
-
-
-def _regions(item: Dataset) -> Iterator[tuple[str, NDArray[np.float64]]]:
-    """Of each region below an item of an SR: the image that it lies on, and its points."""
-    for below in item.get("ContentSequence", ()):
-        if below.ValueType == "SCOORD":
-            [image] = below.ContentSequence[0].ReferencedSOPSequence
-            yield str(image.ReferencedSOPInstanceUID), np.reshape(below.GraphicData, (-1, 2))
-        yield from _regions(below)
 
 
 @pytest.mark.parametrize("profile", holding(Kind.GSPS))

@@ -10,7 +10,7 @@ from conftest import Site
 from films import abnormal
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
-from results import Held, mask, wait_for_results
+from results import Held, mask, measurements_of, regions_of, wait_for_results
 from scipy import ndimage
 from viewer import PATIENCE, Sight, Viewer, browser
 
@@ -46,7 +46,8 @@ def viewer(site: Site) -> Iterator[Viewer]:
 def read(site: Site) -> Read:
     source = abnormal()
     site.orthanc.upload(source)
-    return Read(source=source, results=wait_for_results(site.orthanc, source.StudyInstanceUID, segs=1, overlays=1))
+    results = wait_for_results(site.orthanc, source.StudyInstanceUID, segs=1, overlays=1, reports=1)
+    return Read(source=source, results=results)
 
 
 def lesion_and_clean(seg: Dataset) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -104,8 +105,8 @@ def planes(picture: NDArray[np.uint8]) -> NDArray[np.float64]:
 
 
 def without_lines(picture: NDArray[np.float64]) -> NDArray[np.float64]:
-    """A picture with everything thin taken out of it."""
-    return np.stack([ndimage.median_filter(plane, 15) for plane in np.moveaxis(picture, -1, 0)], axis=-1)
+    """A picture with everything thin washed out of it."""
+    return np.asarray(ndimage.uniform_filter(picture, (15, 15, 1)))
 
 
 def test_the_secondary_capture_opens_and_shows_its_outlines(viewer: Viewer, read: Read) -> None:
@@ -131,3 +132,49 @@ def test_the_secondary_capture_opens_and_shows_its_outlines(viewer: Viewer, read
     assert np.mean(from_empty < 40) < 0.05
     assert viewer.toasts() == []
     assert viewer.errors == []
+
+
+def test_the_report_opens_on_the_x_ray_with_contours_and_numbers(viewer: Viewer, read: Read) -> None:
+    [report] = read.results.reports
+    uid = str(read.source.SOPInstanceUID)
+    regions = list(regions_of(report))
+    numbers = [f"{name}: {value:.2f} {unit}" for name, value, unit in measurements_of(report)]
+    assert len(regions) > 1
+    assert len(numbers) >= 2 * len(regions)
+    viewer.open(read.study)
+    viewer.wait_for_image(uid)
+    viewer.take(str(report.SeriesDescription))
+    viewer.wait_for_text(numbers[0])
+    viewer.wait_for_image(uid)
+
+    def drawn() -> list[NDArray[np.uint8]]:
+        screen = viewer.look("ohif-sr")
+        lines = [viewer.places(uid, _along(polygon)) for _, polygon in regions]
+        return [screen] if all(coloured(screen, line) > 0.8 for line in lines) else []
+
+    [screen] = wait_for("the contours of the report", drawn, seconds=PATIENCE, every=1)
+    for image, polygon in regions:
+        assert image == uid
+        middle = (polygon.min(axis=0) + polygon.max(axis=0)) / 2
+        smaller = viewer.places(uid, _along(middle + (polygon - middle) * 0.85))
+        assert coloured(screen, smaller) < 0.2
+    film = viewer.sight(screen, uid, lesion_and_clean(read.results.segs[0])[1])
+    assert shows_the_film(film, read.source)
+    for number in numbers:
+        viewer.wait_for_text(number)
+    assert viewer.toasts() == []
+    assert viewer.errors == []
+
+
+def _along(polygon: NDArray[np.float64], step: float = 8) -> NDArray[np.float64]:
+    """Points (n, 2) on a closed line, `step` image pixels apart."""
+    lengths = np.concatenate([[0], np.cumsum(np.hypot(*np.diff(polygon, axis=0).T))])
+    at = np.arange(0, lengths[-1], step)
+    return np.stack([np.interp(at, lengths, axis) for axis in polygon.T], axis=1)
+
+
+def coloured(screen: NDArray[np.uint8], places: NDArray[np.float64]) -> float:
+    """Share of the places with a strong colour on the screen no more than 3 pixels away: a line may be dashed."""
+    strong = ndimage.maximum_filter(np.ptp(screen, axis=2) > 100, 7)
+    x, y = np.floor(places).astype(int).T
+    return float(np.mean(strong[y, x]))

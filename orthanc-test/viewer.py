@@ -91,6 +91,10 @@ class Viewer:
 
         wait_for(f"the viewer to show image {sop_instance_uid}", shown, seconds=PATIENCE, every=0.5)
 
+    def wait_for_text(self, text: str) -> None:
+        """Until `text` is to be read on the page, in the picture's graphics too."""
+        self.page.get_by_text(text).first.wait_for()
+
     def look(self, name: str) -> NDArray[np.uint8]:
         """(height, width, 3): the screen as it is now, kept under `name` in SEEN."""
         SEEN.mkdir(exist_ok=True)
