@@ -59,6 +59,11 @@ def build_gsps(
     state.SeriesNumber = context.gsps_series_number
     state.SeriesDescription = ascii_text(context.gsps_description)
     sign(state, header, context, times)
+    if "ImageComments" in state:
+        # it is no image: what could not be copied is said with what was done, in VR ST
+        done = state.ContributingEquipmentSequence[-1]
+        done.ContributionDescription = f"{done.ContributionDescription}. {state.ImageComments}"[:1024]
+        del state.ImageComments
     state.ContentLabel = "AI RESEARCH"
     state.ContentDescription = "Regions that look abnormal to an algorithm; research use only"
     state.ContentCreatorName = None

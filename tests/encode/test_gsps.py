@@ -82,6 +82,13 @@ def test_it_refers_to_its_image_and_to_nothing_else() -> None:
         assert absent not in result
 
 
+def test_what_cannot_be_written_is_named_where_a_state_can_name_it() -> None:
+    unwritable = source(SpecificCharacterSet="ISO_IR 100", PatientName="Иванов")
+    result = state(of=unwritable)
+    assert "ImageComments" not in result
+    assert result.ContributingEquipmentSequence[-1].ContributionDescription.endswith("cannot be written: PatientName")
+
+
 @st.composite
 def masks(draw: st.DrawFn) -> Finding:
     # so small that no more than the twenty parts which are drawn one by one fit in

@@ -57,11 +57,12 @@ SOURCES = {
 def made(name: str) -> Dataset:
     """What leaves the child of one of the SOURCES."""
     make, maker, attributes = SOURCES[name]
-    present = {keyword: value for keyword, value in attributes.items() if value is not None}
-    dataset = make(maker, **present)
-    for keyword in attributes.keys() - present.keys():
-        if keyword in dataset:
+    dataset = make(maker, script=attributes["script"]) if "script" in attributes else make(maker)
+    for keyword, value in attributes.items():
+        if value is None:
             delattr(dataset, keyword)
+        elif keyword != "script":
+            setattr(dataset, keyword, value)
     return header(dataset)
 
 
