@@ -2,9 +2,12 @@
 
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, delete, insert, select
+from sqlalchemy import Connection, Select, insert, literal_column, select, update
 
 from dicom_node.ledger.schema import header, job
+
+#: purged ones stay as tombstones without a key
+_KEPT = header.c.spool_key != literal_column("''")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,11 +27,18 @@ def store(tx: Connection, job_id: int, kept: KeptHeader) -> None:
 
 def of_job(tx: Connection, job_id: int) -> KeptHeader | None:
     """The header of a job's image; None: none is kept, be it that it had none or that its study was purged."""
-    row = tx.execute(select(header).where(header.c.job_id == job_id)).mappings().first()
+    row = tx.execute(select(header).where(header.c.job_id == job_id, _KEPT)).mappings().first()
     return None if row is None else KeptHeader(spool_key=row["spool_key"], input_digest=row["input_digest"])
 
 
+def kept() -> Select[str]:
+    """The spool keys of all headers that are kept, to be united with others."""
+    return select(header.c.spool_key).where(_KEPT)
+
+
 def purge(tx: Connection, study_id: int) -> list[str]:
-    """Forget the headers of a study; the spool keys, whose objects the caller removes once this is committed."""
-    here = select(job.c.id).where(job.c.study_id == study_id)
-    return list(tx.execute(delete(header).where(header.c.job_id.in_(here)).returning(header.c.spool_key)).scalars())
+    """Forget where the headers of a study lie; the spool keys, whose objects the caller removes after the commit."""
+    here = header.c.job_id.in_(select(job.c.id).where(job.c.study_id == study_id))
+    gone = list(tx.execute(kept().where(here)).scalars())
+    tx.execute(update(header).where(here).values(spool_key=""))
+    return gone

@@ -3,7 +3,8 @@
 from sqlalchemy import Connection, select, union_all
 
 from dicom_node.domain import InstanceState, ResultState
-from dicom_node.ledger.schema import header, in_state, instance, result
+from dicom_node.ledger import headers
+from dicom_node.ledger.schema import in_state, instance, result
 
 
 def spool_keys(tx: Connection) -> set[str]:
@@ -11,6 +12,6 @@ def spool_keys(tx: Connection) -> set[str]:
     named = union_all(
         select(instance.c.spool_key).where(instance.c.state != InstanceState.PURGED.value),
         select(result.c.spool_key).where(in_state(result.c.state, ResultState.KEPT)),
-        select(header.c.spool_key),
+        headers.kept(),
     )
     return set(tx.execute(named).scalars())

@@ -12,7 +12,7 @@ from dicom_node.analyse.examine import Examiner
 from dicom_node.conclude.later import report_later
 from dicom_node.conclude.report import Draft, Reporter
 from dicom_node.domain import Kind, Profile, RejectionTitle, StudyState
-from dicom_node.ledger import headers, rejections
+from dicom_node.ledger import deliveries, headers, purge, rejections
 from dicom_node.ledger.rows import StudyRow
 from dicom_node.ledger.schema import finding
 from tests import datasets
@@ -255,6 +255,30 @@ def test_a_header_that_is_gone_does_not_hold_the_study_up(desk: Desk) -> None:
     assert desk.conclude() == 1
     (row,) = desk.standing(study_id)
     report = desk.object(row)
+    assert evidence(report) == {late.SOPInstanceUID}
+    assert any(first.SOPInstanceUID in text and "not kept any more" in text for text in texts(report))
+
+
+def test_after_retention_a_late_image_is_reported_and_the_earlier_ones_are_only_named(desk: Desk) -> None:
+    first = lesion()
+    study_id = desk.read(first)
+    desk.conclude()
+    (old,) = desk.standing(study_id)
+    with desk.ledger.transaction() as tx:
+        deliveries.abandon(tx, now=desk.now, reason="tested")
+        (kept,) = [header for number in range(1, 3) if (header := headers.of_job(tx, number))]
+        removable = purge.purge(tx, study_id, ended_before=desk.now + 1, now=desk.now + 1)
+    assert removable is not None
+    assert {kept.spool_key, old.spool_key} <= set(removable)
+    for key in removable:
+        desk.spool.remove(key)
+    desk.now += 10
+    late = clean()
+    desk.read(late)
+    assert desk.conclude() == 1
+    (new,) = desk.standing(study_id)
+    report = desk.object(new)
+    assert new.predecessor == old.sop_instance_uid
     assert evidence(report) == {late.SOPInstanceUID}
     assert any(first.SOPInstanceUID in text and "not kept any more" in text for text in texts(report))
 
