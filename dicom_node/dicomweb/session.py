@@ -1,5 +1,6 @@
 """HTTP sessions with one DICOMweb service: who we are, whom we trust, and a deadline for every step."""
 
+import contextlib
 import os
 import time
 from collections.abc import Iterator
@@ -122,19 +123,22 @@ class _Answer:
         self._largest = largest
 
     def stream(self, amount: int, decode_content: bool = True) -> Iterator[bytes]:
-        """What has come, as it comes."""
+        """What has come, as it comes; whoever is not served to the end has no connection any more."""
         read, limit = 0, _STEP
         deadline = time.monotonic() + self._response_timeout
-        while piece := self._raw.read1(amount, decode_content=decode_content):
-            read += len(piece)
-            if read > self._largest:
-                raise requests.exceptions.ContentDecodingError(f"its answer has more than {self._largest} bytes")
-            if time.monotonic() > deadline:
-                raise requests.exceptions.ReadTimeout("its answer takes too long")
-            if read > limit:
-                limit += _STEP
-                deadline = time.monotonic() + self._response_timeout
-            yield bytes(piece)
+        with contextlib.ExitStack() as broken:
+            broken.callback(self._raw.close)
+            while piece := self._raw.read1(amount, decode_content=decode_content):
+                read += len(piece)
+                if read > self._largest:
+                    raise requests.exceptions.ContentDecodingError(f"its answer has more than {self._largest} bytes")
+                if time.monotonic() > deadline:
+                    raise requests.exceptions.ReadTimeout("its answer takes too long")
+                if read > limit:
+                    limit += _STEP
+                    deadline = time.monotonic() + self._response_timeout
+                yield bytes(piece)
+            broken.pop_all()
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._raw, name)

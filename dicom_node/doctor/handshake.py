@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 
-from pydicom.uid import UID
+from pydicom.uid import UID, ExplicitVRLittleEndian, KeyObjectSelectionDocumentStorage
 
 from dicom_node.config import PeerSection, Settings
 from dicom_node.deliver.destination import Verdict
@@ -141,10 +141,9 @@ class Handshake:
 
     def _negotiate(self) -> Iterator[Check]:
         wanted: dict[str, dict[str, bool]] = {}
-        for each in self.specimens:
-            kept, compress = each.transfer_syntax_uid, self.peer.compress
-            offered = wanted_syntaxes(each.kind, each.profile, kept, compress=compress)
-            wanted.setdefault(each.sop_class_uid, dict.fromkeys(offered, False))
+        for kind, sop_class, kept in self._classes():
+            offered = wanted_syntaxes(kind, self.peer.profile, kept, compress=self.peer.compress)
+            wanted.setdefault(sop_class, dict.fromkeys(offered, False))
         contexts = proposed_contexts((sop_class, syntax) for sop_class, by in wanted.items() for syntax in by)
         try:
             with open_association(
@@ -162,15 +161,16 @@ class Handshake:
         except (PeerUnavailable, Refused) as error:
             yield failed("negotiate", str(error), "nothing can be sent; check host, port and both AE titles")
             return
+        names = {sop_class: "image" if kind is None else kind.value.upper() for kind, sop_class, _ in self._classes()}
         for sop_class, by in wanted.items():
             self.negotiated.append(Negotiated(sop_class_uid=sop_class, accepted=by))
-            names = [name_of(each) for each in self.specimens if each.sop_class_uid == sop_class]
-            what, taken = f"negotiate {names[0]}", [UID(uid).name for uid, yes in by.items() if yes]
-            if taken:
-                yield ok(what, f"{UID(sop_class).name} in {', '.join(taken)}")
-            else:
-                said = f"{UID(sop_class).name} ({sop_class}) is refused in every lossless transfer syntax"
-                yield failed(what, said, "enable it there for our AE title, or choose another profile")
+            yield _accepted(f"negotiate {names[sop_class]}", sop_class, by)
+
+    def _classes(self) -> Iterator[tuple[Kind | None, str, str]]:
+        """Kind, SOP class and transfer syntax of all that it may be sent; a note that withdraws is never tried out."""
+        for each in self.specimens:
+            yield each.kind, each.sop_class_uid, each.transfer_syntax_uid
+        yield Kind.KOS, str(KeyObjectSelectionDocumentStorage), str(ExplicitVRLittleEndian)
 
     def _found(self, how: str, archive: Archive, ask: str) -> tuple[Check, dict[str, HeldInstance]]:
         """Whether it says that it has all that it stored; what it has, by SOP Instance UID."""
@@ -220,6 +220,16 @@ def destination_called(name: str, settings: Settings) -> PeerSection:
 def name_of(each: Specimen) -> str:
     """'SEG', 'SR', 'image'."""
     return "image" if each.kind is None else each.kind.value.upper()
+
+
+def _accepted(what: str, sop_class: str, by: Mapping[str, bool]) -> Check:
+    """What became of one SOP class in negotiation."""
+    if taken := [UID(uid).name for uid, yes in by.items() if yes]:
+        return ok(what, f"{UID(sop_class).name} in {', '.join(taken)}")
+    said = f"{UID(sop_class).name} ({sop_class}) is refused in every lossless transfer syntax"
+    if sop_class == KeyObjectSelectionDocumentStorage:
+        return warning(what, said, "`chexnode recall` cannot withdraw results there by a rejection note")
+    return failed(what, said, "enable it there for our AE title, or choose another profile")
 
 
 def _in_spool(each: Specimen, spool: Spool) -> _Sent:

@@ -31,6 +31,7 @@ def checks(config: Path, settings: Settings) -> Iterator[Check]:
         if _is_loopback(settings.receive.host) and _is_elsewhere(peer):
             said = f"the node listens at {settings.receive.host} only, where {peer.name} cannot reach it"
             yield warning(WHAT, said, "set host of [receive] to this machine's address")
+    yield from _open_secrets(settings)
     if all(peer.mode is not Mode.SEND for peer in settings.destinations):
         said = "no destination has mode send: results wait for `chexnode release`"
         yield warning(WHAT, said, 'that is how to begin; to go live write mode = "send" under [[peers]]')
@@ -47,3 +48,16 @@ def _is_elsewhere(peer: PeerSection) -> bool:
     """Whether the peer calls from other hosts only."""
     from_where = peer.allow_from or (peer.host,)
     return not any(_is_loopback(network.partition("/")[0]) for network in from_where)
+
+
+def _open_secrets(settings: Settings) -> Iterator[Check]:
+    """Files with secrets that other users of this machine may read."""
+    for peer in settings.peers:
+        kind, _, where = peer.dicomweb_secret.partition(":")
+        files = [Path(where)] if kind == "file" else []
+        if key := peer.dicomweb_key or peer.dicomweb_certificate:
+            files.append(key)
+        for path in files:
+            if path.is_file() and path.stat().st_mode & 0o077:
+                said = f"{path}, with which {peer.name} knows us, can be read by other users of this machine"
+                yield warning(WHAT, said, f"chmod 600 {path}")

@@ -67,6 +67,18 @@ def test_a_node_that_its_archive_cannot_reach_is_warned_of(tmp_path: Path) -> No
     assert "no destination has mode send" in warnings
 
 
+def test_secrets_that_others_may_read(tmp_path: Path) -> None:
+    token = tmp_path / "token"
+    token.write_text("s3cret")
+    token.chmod(0o644)
+    settings = loaded(tmp_path, dicomweb_secret=f'"file:{token}"')
+    (check,) = (each for each in setup.checks(tmp_path / "chexnode.toml", settings) if "other users" in each.said)
+    assert check.advice == f"chmod 600 {token}"
+    assert "s3cret" not in check.said
+    token.chmod(0o600)
+    assert "other users" not in said(list(setup.checks(tmp_path / "chexnode.toml", settings)), Health.WARNING)
+
+
 def test_a_disk_below_its_watermarks(tmp_path: Path) -> None:
     settings = loaded(tmp_path, watermark=str(1 << 60))
     assert "delivered studies are deleted" in said(list(host.checks(settings)), Health.WARNING)

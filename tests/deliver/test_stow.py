@@ -138,6 +138,13 @@ def test_a_service_that_does_not_answer_is_given_up_in_time(node: Node) -> None:
         assert verdicts(send(node, service.url, node.result(STUDY), node.result(STUDY))) == [RETRY] * 2
 
 
+def test_a_service_whose_answer_trickles_is_given_up_in_time(node: Node) -> None:
+    with StoreService(Reply(trickle=True)) as service:
+        (outcome,) = send(node, service.url, node.result(STUDY))
+    assert outcome.verdict is RETRY
+    assert "takes too long" in outcome.detail
+
+
 def test_results_arrive_once_though_the_answer_was_lost(tmp_path: Path) -> None:
     with StoreService(Reply(drop=True), Reply(status=503, body=b"")) as service:
         node = Node(settings_of(tmp_path, peer(service.url)))

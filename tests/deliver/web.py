@@ -1,5 +1,6 @@
 """A real DICOMweb store service on loopback that can be told what to answer: 80 lines over http.server."""
 
+import contextlib
 import email
 import email.policy
 import json
@@ -31,6 +32,8 @@ class Reply:
     drop: bool = False
     #: say nothing until the service is closed
     stall: bool = False
+    #: answer by single octets, without end
+    trickle: bool = False
 
 
 class StoreService:
@@ -83,6 +86,9 @@ class StoreService:
         if reply.drop or reply.stall:
             handler.close_connection = True
             return
+        if reply.trickle:
+            self._trickle(handler)
+            return
         said = _store_response(uids, reply.failure) if reply.body is None else reply.body
         handler.send_response(reply.status)
         for name, value in {"Content-Type": reply.content_type, **reply.headers}.items():
@@ -90,6 +96,16 @@ class StoreService:
         handler.send_header("Content-Length", str(len(said)))
         handler.end_headers()
         handler.wfile.write(said)
+
+    def _trickle(self, handler: BaseHTTPRequestHandler) -> None:
+        handler.close_connection = True
+        handler.send_response(200)
+        handler.send_header("Content-Type", "application/dicom+json")
+        handler.send_header("Content-Length", "1000000")
+        handler.end_headers()
+        with contextlib.suppress(OSError):
+            while not self._closing.wait(0.05):
+                handler.wfile.write(b" ")
 
 
 def _handler(post: Callable[[BaseHTTPRequestHandler, bytes], None]) -> type[BaseHTTPRequestHandler]:

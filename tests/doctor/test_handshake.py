@@ -67,6 +67,7 @@ def test_a_refused_class_is_named_and_all_else_goes_on(tmp_path: Path) -> None:
     assert "1.2.840.10008.5.1.4.1.1.66.4" in failures["negotiate SEG"]
     assert "enable it there" in failures["negotiate SEG"]
     assert said(checks, Health.OK).keys() >= {"store image", "store SC"}
+    assert "recall" in said(checks, Health.WARNING)["negotiate KOS"]
     assert "FAILED: 2 of" in text
 
 
