@@ -1,5 +1,7 @@
 """A study's report: one a revision, for whom it is wanted, and never of anything but what stands."""
 
+import subprocess
+import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -348,3 +350,16 @@ def test_a_destination_that_comes_later_gets_the_report_that_stands(desk: Desk) 
     desk.read(clean())
     report_later(desk.ledger, desk.spool, desk.settings.results, study, Profile.AIR, now=desk.now)
     assert desk.standing(study_id) == [first, later], "its next revision will say more"
+
+
+@pytest.mark.parametrize(
+    ("loaded", "without"),
+    [
+        ("dicom_node.conclude.role", {"torch", "highdicom", "pydicom"}),
+        ("dicom_node.conclude.writing", {"torch", "highdicom"}),
+    ],
+)
+def test_the_conclude_role_stays_small(loaded: str, without: set[str]) -> None:
+    program = f"import sys, {loaded}; print({sorted(without)} & sys.modules.keys())".replace("[", "{").replace("]", "}")
+    said = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert said.stdout.strip() == "set()"
