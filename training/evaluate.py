@@ -10,7 +10,8 @@ import argparse
 import logging
 import math
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,7 @@ import torch
 from rich.progress import track
 from safetensors.torch import load_file
 
-from model.contract import Film, Prediction
+from model.contract import Film, Manifest, Prediction
 from model.network import LocalizationUNet
 from model.predictor import load_predictor
 from model.reading import Looks, Reading, inputs, read
@@ -111,17 +112,28 @@ def _number(rows: Floats) -> float:
 
 
 def shipped(folder: Path | None, examples: Sequence[Example]) -> Measured:
-    """What the node would say; a film that it would decline is one without findings, and not abnormal."""
+    """What the node would say."""
     predictor = load_predictor(folder, device="cpu")
+    said = (
+        (film.pixels.shape, one)
+        for films in chunks(examples)
+        for film, one in zip(films, predictor.predict(films), strict=True)
+    )
+    return measured_of(predictor.manifest, examples, said)
+
+
+def measured_of(
+    manifest: Manifest, examples: Sequence[Example], said: Iterable[tuple[tuple[int, int], Prediction]]
+) -> Measured:
+    """Rows and columns of each film and what a predictor says of it, to be measured.
+
+    A film that the node would decline is one without findings, and not abnormal.
+    """
     boxes: list[list[tuple[Box, float]]] = []
     logits: list[float] = []
     covers: dict[str, Cover] = {}
-    said = (
-        (film, one) for films in chunks(examples) for film, one in zip(films, predictor.predict(films), strict=True)
-    )
-    for example, (film, prediction) in zip(examples, said, strict=True):
-        rows, columns = film.pixels.shape
-        declined = prediction.frontal_chest < predictor.manifest.gate
+    for example, ((rows, columns), prediction) in zip(examples, said, strict=True):
+        declined = prediction.frontal_chest < manifest.gate
         candidates = () if declined else prediction.candidates
         boxes.append(
             [
@@ -131,12 +143,12 @@ def shipped(folder: Path | None, examples: Sequence[Example]) -> Measured:
         )
         logits.append(-math.inf if declined else _logit(prediction))
         if example.boxes:
-            shown = [c for c in candidates if c.confidence >= predictor.manifest.operating_point]
+            shown = [c for c in candidates if c.confidence >= manifest.operating_point]
             covers[example.id] = cover(example, shown, rows, columns)
     lowest = min((logit for logit in logits if logit > -math.inf), default=0.0) - 1
     images = [max(logit, lowest) for logit in logits]
     predictions = of_boxes([example.id for example in examples], boxes, images)
-    return Measured(examples, predictions, predictor.manifest.operating_point, covers)
+    return Measured(examples, predictions, manifest.operating_point, covers)
 
 
 def _logit(prediction: Prediction) -> float:
@@ -166,14 +178,34 @@ def left(path: Path, threshold: float | None, examples: Sequence[Example]) -> Me
 
 
 def tables(measured: Measured) -> dict[str, Sheet]:
-    """All that is told of a model, and the readers beside it."""
+    """All that is told of a model, and the readers beside it: on the same films, and on all that two teams read."""
     sheets = report(measured)
     return {
         "froc": sheets.pop("froc"),
         "against": against(measured.examples, measured.predictions),
-        "readers": readers.sheet(measured.examples),
+        "readers": readers.sheet(measured.everybody or measured.examples),
         **sheets,
     }
+
+
+def for_card(sheets: Mapping[str, Sheet]) -> list[Sheet]:
+    """What a model card holds of it: of the readers all films and those on which both drew."""
+    names = ("froc", "against", "readers", "froc_normals", "operating", "recall", "masks", "reliability")
+    whole = sheets["readers"]
+    short = replace(whole, rows=tuple(row for row in whole.rows if row[1] in ("all", "both drew")))
+    return [short if name == "readers" else sheets[name] for name in names if name in sheets]
+
+
+def told(measured: Measured, out: Path | None = None, card: Path | None = None) -> str:
+    """All tables as markdown; also written to the folder `out` and, in short, to the model card `card`."""
+    sheets = tables(measured)
+    if out:
+        write("evaluation", list(sheets.values()), out)
+        save(measured.predictions, out / "predictions.npz")
+        pictures.evaluation(sheets, out)
+    if card:
+        insert("evaluation", markdown(for_card(sheets)), card)
+    return markdown(list(sheets.values()))
 
 
 def main() -> int:
@@ -182,22 +214,15 @@ def main() -> int:
     if arguments.threads:
         torch.set_num_threads(arguments.threads)
     try:
-        examples = evaluated(read_films(arguments.data), arguments.split)
+        everybody = read_films(arguments.data)
+        examples = evaluated(everybody, arguments.split)
         if arguments.predictions:
             measured = left(arguments.predictions, arguments.threshold, examples)
         elif arguments.weights:
             measured = network(arguments.weights, arguments.recipe, arguments.sizes, examples)
         else:
             measured = shipped(arguments.model, examples)
-        sheets = tables(measured)
-        text = markdown(list(sheets.values()))
-        print(text)
-        if arguments.out:
-            write("evaluation", list(sheets.values()), arguments.out)
-            save(measured.predictions, arguments.out / "predictions.npz")
-            pictures.evaluation(sheets, arguments.out)
-        if arguments.card:
-            insert("evaluation", text, arguments.card)
+        print(told(measured._replace(everybody=everybody), arguments.out, arguments.card))
     except (ValueError, OSError) as error:
         print(error, file=sys.stderr)
         return 1
@@ -212,7 +237,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--predictions", type=Path, help="measure this file instead of a model")
     parser.add_argument("--threshold", type=float, help="of --predictions; without it found on other folds of patients")
     parser.add_argument("--weights", type=Path, help="a stage's weights, measured before calibration")
-    default = Path(__file__).parent / "configs" / "train.json"
+    default = Path(__file__).parent / "configs" / "recipe.json"
     parser.add_argument("--recipe", type=Path, default=default, help="that --weights were trained by")
     parser.add_argument("--sizes", type=int, nargs="+", default=[320], help="looks at --weights")
     parser.add_argument("--threads", type=int)

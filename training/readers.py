@@ -106,7 +106,8 @@ def reached(compared: Compared, of: Bools | None = None) -> tuple[Estimate, Esti
 
 def sheet(examples: Sequence[Example], pairs: Sequence[Pair] = PAIRS) -> Sheet:
     """Every pair on all films and on every group of them that is large enough."""
-    rows = [row for pair in pairs for row in _rows(compare(examples, pair), pair)]
+    compared = [(compare(examples, pair), pair) for pair in pairs]
+    rows = [row for both, pair in compared if both.examples for row in _rows(both, pair)]
     return Sheet(
         title="One team of readers against another, by the measure that the model is measured by",
         columns=("readers", "films are", "films", "findings", *(c.name for c in CRITERIA), "false positives a film"),
@@ -119,7 +120,8 @@ def _rows(compared: Compared, pair: Pair) -> list[tuple[Cell, ...]]:
     of_criteria = [match(compared.predictions, compared.truths, criterion) for criterion in CRITERIA]
     strict = of_criteria[CRITERIA.index(STRICT)]
     both_drew = np.array(
-        [len(s) > 0 and len(t.findings) > 0 for s, t in zip(compared.predictions.scores, compared.truths, strict=True)]
+        [len(s) > 0 and len(t.findings) > 0 for s, t in zip(compared.predictions.scores, compared.truths, strict=True)],
+        bool,
     )
     every = np.ones(len(compared.examples), bool)
     groups = {"all": every, "both drew": both_drew, **films_by(compared.examples)}

@@ -78,12 +78,13 @@ def evaluation(sheets: Mapping[str, Sheet], folder: Path) -> None:
 
 
 def _froc(froc: Sheet, readers: Sheet) -> Figure:
-    """The first film set with its interval, sizes without, and each pair of readers where both drew all they saw."""
+    """The first film set with its interval, others without, and what readers reach against readers."""
     figure = Figure(figsize=(7, 5), layout="constrained")
     axes = figure.subplots()
     points = [index for index, name in enumerate(froc.columns) if name[0].isdigit()]
     x = [float(Fraction(froc.columns[index])) for index in points]
-    for row, colour in zip(froc.rows, COLOURS, strict=False):
+    rows = [row for row in froc.rows if row is froc.rows[0] or str(row[0]).endswith((" px", "and normal", "by rsna"))]
+    for row, colour in zip(rows, COLOURS, strict=False):
         cells = [cell for index in points for cell in [row[index]] if isinstance(cell, Estimate)]
         axes.plot(
             x, [cell.value for cell in cells], marker="o", markersize=3, color=colour, label=f"{row[0]} (n={row[1]})"

@@ -34,6 +34,8 @@ class Measured(NamedTuple):
     threshold: float | None = None
     #: id of a film with findings → how its mask covers them; empty where masks are not at hand
     covers: Mapping[str, Cover] = {}
+    #: all films of the datalist, for what readers reach against readers: that needs no split
+    everybody: Sequence[Example] = ()
 
 
 def film_sets(examples: Sequence[Example]) -> dict[str, list[Example]]:

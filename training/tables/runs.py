@@ -39,10 +39,16 @@ class Run:
 def read_runs(folder: Path, study: str) -> list[Run]:
     """The runs of `folder`/`study` that have ended, by name: one without predictions has not.
 
-    Raises ValueError naming a `run.json` that says too little.
+    Raises ValueError naming a `run.json` that says too little, or two runs of the same training.
     """
     described = sorted((folder / study).glob(f"*/{DESCRIPTION}"))
-    return [_run(path, study) for path in described if (path.parent / PREDICTIONS).exists()]
+    runs = [_run(path, study) for path in described if (path.parent / PREDICTIONS).exists()]
+    first: dict[tuple[object, ...], Run] = {}
+    for run in runs:
+        other = first.setdefault((run.arm, run.seed, run.fold, run.target, run.role), run)
+        if other is not run:
+            raise ValueError(f"{run.folder} and {other.folder} are the same training: keep one of them")
+    return runs
 
 
 def _run(path: Path, study: str) -> Run:
