@@ -18,6 +18,7 @@ from pydicom.uid import (
 )
 
 from dicom_node.analyse.examine import Examiner
+from dicom_node.cli.reference import toml
 from dicom_node.conclude.report import Reporter
 from dicom_node.conclude.role import look
 from dicom_node.config import Settings
@@ -178,3 +179,17 @@ def notes(place: Archive) -> Iterator[tuple[str, set[str]]]:
             if "ReferencedSOPSequence" in item
         }
         yield note.ConceptNameCodeSequence[0].CodeValue, named
+
+
+def written(settings: Settings, file: Path) -> Path:
+    """The settings as a configuration file, for the command line."""
+    plain = settings.model_dump(mode="json", exclude_none=True)
+    peers = plain.pop("peers")
+    lines = []
+    for heading, values in [
+        *((f"[{name}]", section) for name, section in plain.items()),
+        *(("[[peers]]", p) for p in peers),
+    ]:
+        lines += [heading, *(f"{key} = {toml(value)}" for key, value in values.items())]
+    file.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return file
