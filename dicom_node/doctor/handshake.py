@@ -31,6 +31,9 @@ from model.contract import Manifest
 #: seconds that an archive may take to know what it has just stored, and between two questions
 PATIENCE, PAUSE = 15.0, 0.5
 
+#: what a destination loses that takes no images
+_NO_IMAGE = "the node sends results only: that is well where images come from elsewhere; here the objects lack theirs"
+
 _OUR_ERRORS = (PeerUnavailable, Refused, ConfigurationError)
 
 
@@ -96,6 +99,8 @@ class Handshake:
             if outcome.verdict is Verdict.STORED:
                 self._stored.append(each)
                 yield ok(what, outcome.detail or "stored")
+            elif each.kind is None and outcome.verdict is Verdict.REFUSED:
+                yield warning(what, outcome.detail, _NO_IMAGE)
             else:
                 untried = outcome.verdict is Verdict.UNTRIED
                 advice = "mend what failed before it" if untried else "results of this kind would not arrive"
@@ -164,7 +169,7 @@ class Handshake:
         names = {sop_class: "image" if kind is None else kind.value.upper() for kind, sop_class, _ in self._classes()}
         for sop_class, by in wanted.items():
             self.negotiated.append(Negotiated(sop_class_uid=sop_class, accepted=by))
-            yield _accepted(f"negotiate {names[sop_class]}", sop_class, by)
+            yield _accepted(names[sop_class], sop_class, by)
 
     def _classes(self) -> Iterator[tuple[Kind | None, str, str]]:
         """Kind, SOP class and transfer syntax of all that it may be sent; a note that withdraws is never tried out."""
@@ -222,11 +227,14 @@ def name_of(each: Specimen) -> str:
     return "image" if each.kind is None else each.kind.value.upper()
 
 
-def _accepted(what: str, sop_class: str, by: Mapping[str, bool]) -> Check:
+def _accepted(name: str, sop_class: str, by: Mapping[str, bool]) -> Check:
     """What became of one SOP class in negotiation."""
+    what = f"negotiate {name}"
     if taken := [UID(uid).name for uid, yes in by.items() if yes]:
         return ok(what, f"{UID(sop_class).name} in {', '.join(taken)}")
     said = f"{UID(sop_class).name} ({sop_class}) is refused in every lossless transfer syntax"
+    if name == "image":
+        return warning(what, said, _NO_IMAGE)
     if sop_class == KeyObjectSelectionDocumentStorage:
         return warning(what, said, "`chexnode recall` cannot withdraw results there by a rejection note")
     return failed(what, said, "enable it there for our AE title, or choose another profile")

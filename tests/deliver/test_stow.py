@@ -1,6 +1,7 @@
 """STOW-RS of frozen bytes to a real HTTP service, and what its answers mean."""
 
 import http.server
+import json
 import ssl
 import subprocess
 import threading
@@ -9,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from dicom_node.deliver.destination import Outcome, Verdict
 from dicom_node.deliver.stow import StowDestination
@@ -32,12 +35,12 @@ def node(tmp_path: Path) -> Iterator[Node]:
     node.close()
 
 
-def peer(url: str, **settings: Any) -> dict[str, Any]:
-    return {"name": "web", "mode": "send", "transport": "stow-rs", "dicomweb_url": url, **settings}
+def peer(url: str, **more: Any) -> dict[str, Any]:
+    return {"name": "web", "mode": "send", "transport": "stow-rs", "dicomweb_url": url, **more}
 
 
-def send(node: Node, url: str, *results: StoredResult, **settings: Any) -> list[Outcome]:
-    section = PeerSection.model_validate(peer(url, **settings))
+def send(node: Node, url: str, *results: StoredResult, **more: Any) -> list[Outcome]:
+    section = PeerSection.model_validate(peer(url, **more))
     destination = StowDestination(section, connect_timeout=2, response_timeout=1, spool=node.spool)
     return list(destination.send(results))
 
@@ -125,6 +128,28 @@ def _xml(result: StoredResult, failure: int | None) -> Reply:
         "</NativeDicomModel>"
     )
     return Reply(body=body.encode(), content_type="application/dicom+xml; charset=utf-8")
+
+
+_KEYS = st.sampled_from(("00081198", "00081199", "00081155", "00081197", "Value", "vr"))
+_ODD = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=8),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(("00081198", "00081199", "00081155", "00081197", "Value", "vr")), inner, max_size=4
+        )
+    ),
+    max_leaves=12,
+)
+
+
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(answer=_ODD, status=st.sampled_from((200, 202, 409, 500)))
+def test_no_answer_however_odd_is_taken_for_a_store(node: Node, answer: object, status: int) -> None:
+    with StoreService(Reply(status=status, body=json.dumps(answer).encode())) as service:
+        (outcome,) = send(node, service.url, node.result(STUDY))
+    assert outcome.verdict in (RETRY, REFUSED)
+    assert str(status) in outcome.detail
 
 
 def test_nobody_at_the_address_is_tried_again(node: Node) -> None:

@@ -11,6 +11,7 @@ from pydicom.uid import (
     ImplicitVRLittleEndian,
     RLELossless,
     SecondaryCaptureImageStorage,
+    SegmentationStorage,
 )
 
 from dicom_node.config import Settings
@@ -69,6 +70,17 @@ def test_a_refused_class_is_named_and_all_else_goes_on(tmp_path: Path) -> None:
     assert said(checks, Health.OK).keys() >= {"store image", "store SC"}
     assert "recall" in said(checks, Health.WARNING)["negotiate KOS"]
     assert "FAILED: 2 of" in text
+
+
+def test_a_destination_for_results_alone_need_not_take_the_image(tmp_path: Path) -> None:
+    classes = [SegmentationStorage, SecondaryCaptureImageStorage]
+    with Archive(classes=classes) as archive:
+        checks, _ = tried(tmp_path, peer("archive", archive.port))
+    assert passed(checks)
+    notes = said(checks, Health.WARNING)
+    assert "results only" in notes["negotiate image"]
+    assert "results only" in notes["store image"]
+    assert len(archive.kept) == 2
 
 
 def test_nothing_is_stored_before_send(tmp_path: Path) -> None:
