@@ -44,9 +44,10 @@ def recall(
     `chosen.since` and `until` are when a result was made. The conclude role writes the rejection notes, the deliver
     role sends them. What was recalled before is left out. Raises NotFound for a study that the node does not have.
     """
+    maker = None if model_digest is None else model_digest.lower()
     with ledger.reading() as tx:
         ids = studies_of(tx, replace(chosen, since=None, until=None))
-        found = recalls.find(tx, study_ids=ids, model_digest=model_digest, since=chosen.since, until=chosen.until)
+        found = recalls.find(tx, study_ids=ids, model_digest=maker, since=chosen.since, until=chosen.until)
     fresh = [one for one in found if not one.recalled]
     marked = sorted({one.result_id for one in fresh})
     for start in range(0, 0 if dry_run else len(marked), _BATCH):
