@@ -82,7 +82,15 @@ def of_runs(runs: Sequence[Run]) -> dict[str, Model]:
 
 
 def perceptual(examples: Sequence[Example], models: Mapping[str, Model]) -> list[Sheet]:
-    """One row a model and disagreement, one for the films where the others saw it too, one for clean normals."""
+    """One row a model and disagreement, one for the films where the others saw it too, one for clean normals.
+
+    Raises ValueError where there is no model.
+    """
+    if not models:
+        raise ValueError(
+            "no network that saw everything has predicted both halves: start them with python -m training.study unseen,"
+            " or name one model's --predictions"
+        )
     rows: list[tuple[Cell, ...]] = []
     for name, model in models.items():
         known = set(model.predictions.ids)
