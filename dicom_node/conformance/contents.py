@@ -13,7 +13,7 @@ NAMES = {
     Kind.SEG: "Segmentation",
     Kind.SC: "Secondary Capture",
     Kind.GSPS: "Grayscale Softcopy Presentation State",
-    Kind.SR: "Comprehensive SR, TID 1500",
+    Kind.SR: "Structured Report, TID 1500",
     Kind.KOS: "Key Object Selection, TID 2010: rejection note",
 }
 _ORIGINS = {

@@ -62,7 +62,7 @@ class Attribute:
 
 @dataclass(frozen=True, kw_only=True)
 class Made:
-    """One kind of object, as it is made."""
+    """One kind of object of one SOP class, as it is made."""
 
     kind: Kind
     sop_class_uid: str
@@ -79,12 +79,13 @@ _Path = tuple[int, ...]
 
 def made(profiles: Sequence[Profile], settings: Settings, manifest: Manifest) -> tuple[Made, ...]:
     """Every kind of object of `profiles`, and the rejection note that withdraws them."""
-    by_kind: dict[Kind, dict[Profile, list[Dataset]]] = {}
+    by_class: dict[tuple[Kind, str], dict[Profile, list[Dataset]]] = {}
     for profile in profiles:
         for variants in zip(*_variants(profile, settings, manifest), strict=True):
             datasets: list[Dataset] = [dcmread(BytesIO(variant.data)) for variant in variants]
-            by_kind.setdefault(variants[0].kind, {})[profile] = datasets
-    return tuple(_made(kind, by_kind[kind]) for kind in Kind if kind in by_kind)
+            by_class.setdefault((variants[0].kind, variants[0].sop_class_uid), {})[profile] = datasets
+    order = list(Kind)
+    return tuple(_made(*key, by_class[key]) for key in sorted(by_class, key=lambda key: (order.index(key[0]), key[1])))
 
 
 def _variants(profile: Profile, settings: Settings, manifest: Manifest) -> Iterator[list[EncodedResult]]:
@@ -157,7 +158,7 @@ def _other_settings(settings: Settings) -> Settings:
     return settings.model_copy(update={"results": settings.results.model_copy(update=changed)})
 
 
-def _made(kind: Kind, by_profile: Mapping[Profile, Sequence[Dataset]]) -> Made:
+def _made(kind: Kind, sop_class_uid: str, by_profile: Mapping[Profile, Sequence[Dataset]]) -> Made:
     seen: dict[_Path, list[tuple[Profile, Origin, _Element]]] = {}
     for profile, (base, *others) in by_profile.items():
         elements, compared = _flat(base), [_flat(other) for other in others]
@@ -166,10 +167,7 @@ def _made(kind: Kind, by_profile: Mapping[Profile, Sequence[Dataset]]) -> Made:
             origin = _origin(elements.get(path), [other.get(path) for other in compared])
             seen.setdefault(path, []).append((profile, origin, element))
     attributes = tuple(_attribute(path, seen[path]) for path in sorted(seen))
-    profiles = tuple(by_profile)
-    return Made(
-        kind=kind, sop_class_uid=str(by_profile[profiles[0]][0].SOPClassUID), profiles=profiles, attributes=attributes
-    )
+    return Made(kind=kind, sop_class_uid=sop_class_uid, profiles=tuple(by_profile), attributes=attributes)
 
 
 def _origin(element: "_Element | None", others: Sequence["_Element | None"]) -> Origin:

@@ -46,7 +46,7 @@ def proposed(peer: PeerSection, made: Sequence[Made]) -> tuple[Context, ...]:
 
 def proposed_for(profile: Profile, made: Sequence[Made], *, compress: bool = True) -> tuple[Context, ...]:
     """To any destination of `profile`."""
-    classes = {each.kind: each.sop_class_uid for each in made}
+    classes = {each.kind: each.sop_class_uid for each in made if profile in each.profiles}
     kept = str(ExplicitVRLittleEndian)
     return tuple(
         Context(

@@ -12,6 +12,7 @@ from pydicom.dataset import Dataset
 from pydicom.sr.codedict import codes
 from pydicom.sr.coding import Code
 from pydicom.uid import (
+    Comprehensive3DSRStorage,
     ComprehensiveSRStorage,
     ExplicitVRLittleEndian,
     GrayscaleSoftcopyPresentationStateStorage,
@@ -43,7 +44,7 @@ TITLES: dict[RejectionTitle, Code] = {
 }
 
 #: classes without pixels: named by COMPOSITE, all others by IMAGE (PS3.16 TID 2010)
-_NO_IMAGE = frozenset({ComprehensiveSRStorage, GrayscaleSoftcopyPresentationStateStorage})
+_NO_IMAGE = frozenset({ComprehensiveSRStorage, Comprehensive3DSRStorage, GrayscaleSoftcopyPresentationStateStorage})
 
 
 def build_rejection_note(

@@ -27,6 +27,10 @@ _LOSSLESS = (
 )
 
 
+#: Comprehensive SR, which more viewers open; Comprehensive 3D SR
+_SR, _SR_3D = "1.2.840.10008.5.1.4.1.1.88.33", "1.2.840.10008.5.1.4.1.1.88.34"
+
+
 @dataclass(frozen=True, kw_only=True)
 class ProfileRow:
     """What one profile is made of."""
@@ -44,12 +48,14 @@ class ProfileRow:
     sc_colour: bool = False
     #: lossless transfer syntaxes that the SC is offered in before the uncompressed one that it is kept in
     sc_syntaxes: tuple[str, ...] = _LOSSLESS
+    #: SOP class of the report, whose content is the same in each
+    sr_class: str = _SR
 
 
 PROFILES: Mapping[Profile, ProfileRow] = {
     Profile.STRICT: ProfileRow(kinds=(Kind.SEG, Kind.SC)),
-    # IHE AI Results covers these two and no others
-    Profile.AIR: ProfileRow(kinds=(Kind.SEG,), study_kinds=(Kind.SR,), segments=Segments.A_FINDING),
+    # IHE AI Results covers these two and no others; its SR is a 3D one, whose regions may lie in the image all the same
+    Profile.AIR: ProfileRow(kinds=(Kind.SEG,), study_kinds=(Kind.SR,), segments=Segments.A_FINDING, sr_class=_SR_3D),
     Profile.OHIF: ProfileRow(
         kinds=(Kind.SEG, Kind.SC),
         study_kinds=(Kind.SR,),

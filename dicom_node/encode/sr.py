@@ -1,10 +1,10 @@
-"""The report of a study (Comprehensive SR, PS3.3 A.35.3): one a study revision, on all of its images together."""
+"""The report of a study (Comprehensive SR, PS3.3 A.35.3, or Comprehensive 3D SR, A.35.13): one a study revision."""
 
 import warnings
 from collections.abc import Iterable, Sequence
 
 from pydicom.dataset import Dataset
-from pydicom.uid import ComprehensiveSRStorage, ExplicitVRLittleEndian
+from pydicom.uid import UID, ExplicitVRLittleEndian
 
 from dicom_node.domain import EncodedResult, Kind, Profile
 from dicom_node.encode.context import EncodeContext
@@ -13,6 +13,7 @@ from dicom_node.encode.finish import date_and_time
 from dicom_node.encode.identity import copy_identity, identity_key, read_text
 from dicom_node.encode.marks import ENCODER_VERSION, MANUFACTURER, MODEL_NAME
 from dicom_node.encode.part10 import part10
+from dicom_node.encode.profiles import PROFILES
 from dicom_node.encode.sr_content import measurement_report
 from dicom_node.encode.sr_context import Fate, Place, ReportContext, ReportedImage, identity_header, of_one_patient
 from dicom_node.encode.sr_items import reference
@@ -65,7 +66,7 @@ def _document(
     result.update(measurement_report(ours, software_version=context.software_version, remarks=remarks))
     maker = (Kind.SR, profile, ENCODER_VERSION)
     models = _models(ours)
-    result.SOPClassUID = ComprehensiveSRStorage
+    result.SOPClassUID = UID(PROFILES[profile].sr_class)
     result.SOPInstanceUID = derived_uid("report", *_outcomes(ours, others, context), *maker)
     result.Modality = "SR"
     # revisions of one study stand in one series, so that viewers open the newest one alone; a series has one maker

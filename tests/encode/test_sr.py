@@ -14,7 +14,7 @@ from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
 from pydicom.sr.codedict import codes
 from pydicom.tag import Tag
-from pydicom.uid import ComprehensiveSRStorage
+from pydicom.uid import Comprehensive3DSRStorage, ComprehensiveSRStorage
 
 from dicom_node.domain import Finding, Kind, Profile
 from dicom_node.encode import kept
@@ -104,6 +104,12 @@ def test_the_document_says_how_far_it_goes() -> None:
     purposes = [e.PurposeOfReferenceCodeSequence[0].CodeMeaning for e in result.ContributingEquipmentSequence]
     assert purposes == ["Acquisition Equipment", "Processing Equipment"]
     assert texts(result)[0].startswith("RESEARCH USE ONLY")
+
+
+def test_ihe_ai_results_gets_the_same_content_as_a_3d_sr() -> None:
+    ours, air = (read(report(reported(), profile=profile)) for profile in (Profile.OHIF, Profile.AIR))
+    assert air.SOPClassUID == Comprehensive3DSRStorage
+    assert air.ContentSequence == ours.ContentSequence
 
 
 def test_every_image_has_its_say() -> None:

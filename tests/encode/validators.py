@@ -51,6 +51,11 @@ from dicom_node.domain import EncodedResult
 #: functional groups without which no frame of a SEG of ours is
 _GROUPS = frozenset({"FrameContentSequence", "SegmentIdentificationSequence", "DerivationImageSequence"})
 
+#: as dciodvfy calls those of our objects
+_IODS = frozenset(
+    {"Segmentation", "SCImage", "GrayscaleSoftcopyPresentationState", "ComprehensiveSR", "Comprehensive3DSR"}
+)
+
 #: the two errors of dcmpschk that are none
 _KNOWN = re.compile(r"Type DT\n.*\[\d{14}\.\d{6}\+0000\]|Attribute value   : \[.*[^\x00-\x7f].*\]\n")
 
@@ -72,7 +77,7 @@ def dciodvfy(data: bytes, folder: Path) -> list[str]:
     """The errors that David Clunie's validator names."""
     said = _said("dciodvfy", data, folder)
     # it names the IOD that it judged by: without that it judged nothing
-    assert {"Segmentation", "SCImage", "GrayscaleSoftcopyPresentationState", "ComprehensiveSR"} & set(said), said
+    assert _IODS & set(said), said
     return [line for line in said if line.startswith("Error")]
 
 
