@@ -116,6 +116,29 @@ def storescp(
         process.wait(10)
 
 
+@contextlib.contextmanager
+def dcmqrscp(folder: Path) -> Iterator[int]:
+    """dcmtk's archive, listening as ARCHIVE."""
+    port = free_port()
+    (folder / "db").mkdir()
+    (folder / "dcmqrscp.cfg").write_text(
+        f"NetworkTCPPort = {port}\nMaxPDUSize = 16384\nMaxAssociations = 4\n"
+        "HostTable BEGIN\nHostTable END\nVendorTable BEGIN\nVendorTable END\n"
+        f"AETable BEGIN\nARCHIVE {folder}/db RW (100, 1024mb) ANY\nAETable END\n"
+    )
+    process = subprocess.Popen(
+        [program("dcmqrscp"), "-c", str(folder / "dcmqrscp.cfg")],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        wait_for_port(port)
+        yield port
+    finally:
+        process.kill()
+        process.wait(10)
+
+
 def wait_for_port(port: int, seconds: float = 20.0) -> None:
     """Until somebody listens at `port`."""
     deadline = time.monotonic() + seconds

@@ -26,7 +26,7 @@ from model.weights import read_manifest
 from tests.deliver.archives import Archive
 from tests.deliver.node import peer, settings_of
 from tests.deliver.web import Reply, StoreService
-from tests.peers import free_port, storescp
+from tests.peers import dcmqrscp, free_port, storescp
 
 
 def trial(folder: Path, *peers: dict[str, Any]) -> Handshake:
@@ -57,6 +57,15 @@ def test_an_archive_that_only_stores_passes_and_what_was_not_compared_is_said(tm
     stored = {str(dcmread(path).SOPClassUID) for path in folder.iterdir()}
     assert {DigitalXRayImageStorageForPresentation, SecondaryCaptureImageStorage} < stored
     assert len(stored) == 3
+
+
+@pytest.mark.peer
+def test_an_archive_that_answers_queries_says_that_it_has_everything(tmp_path: Path) -> None:
+    with dcmqrscp(tmp_path) as port:
+        checks, text = tried(tmp_path / "node", peer("archive", port, profile="classic-pacs"))
+    assert passed(checks)
+    assert said(checks, Health.OK)["C-FIND"].startswith("all 4 objects are found")
+    assert "PASS  C-FIND" in text
 
 
 def test_a_refused_class_is_named_and_all_else_goes_on(tmp_path: Path) -> None:

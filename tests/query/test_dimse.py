@@ -1,7 +1,6 @@
 """C-FIND at real archives: dcmtk's dcmqrscp, one that only stores, and some that misbehave."""
 
 import contextlib
-import subprocess
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -18,7 +17,7 @@ from dicom_node.errors import PeerUnavailable, Refused
 from dicom_node.query.dimse import DicomArchive
 from dicom_node.sections import PeerSection
 from tests import datasets
-from tests.peers import free_port, program, storescp, storescu, wait_for_port
+from tests.peers import dcmqrscp, free_port, storescp, storescu
 
 STUDY = "1.2.3.4"
 
@@ -26,29 +25,6 @@ STUDY = "1.2.3.4"
 def archive(port: int, *, ae_title: str = "ARCHIVE") -> DicomArchive:
     section = PeerSection(name="archive", ae_title=ae_title, host="127.0.0.1", port=port)
     return DicomArchive(section, calling="CHEXNODE", timeouts=Timeouts(connect=3, response=3))
-
-
-@contextlib.contextmanager
-def dcmqrscp(folder: Path) -> Iterator[int]:
-    """dcmtk's archive, listening as ARCHIVE."""
-    port = free_port()
-    (folder / "db").mkdir()
-    (folder / "dcmqrscp.cfg").write_text(
-        f"NetworkTCPPort = {port}\nMaxPDUSize = 16384\nMaxAssociations = 4\n"
-        "HostTable BEGIN\nHostTable END\nVendorTable BEGIN\nVendorTable END\n"
-        f"AETable BEGIN\nARCHIVE {folder}/db RW (100, 1024mb) ANY\nAETable END\n"
-    )
-    process = subprocess.Popen(
-        [program("dcmqrscp"), "-c", str(folder / "dcmqrscp.cfg")],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    try:
-        wait_for_port(port)
-        yield port
-    finally:
-        process.kill()
-        process.wait(10)
 
 
 @pytest.mark.peer
