@@ -110,11 +110,16 @@ def enter(tx: Connection, delivery_id: int, *, study_id: int, title: RejectionTi
 
 
 def enter_if_recalled(tx: Connection, delivery_id: int, *, now: float) -> None:
-    """A delivery that was under way while its result was recalled has arrived, or may have: withdraw it."""
+    """A delivery that was under way while its result was recalled has arrived, or may have: withdraw it.
+
+    Call it once the delivery has its new state: the result is locked, so that a recall that is being committed is
+    waited for, and one that begins now sees the delivery.
+    """
     row = tx.execute(
         select(delivery.c.study_id, result.c.recall_title)
         .join(result, result.c.id == delivery.c.result_id)
         .where(delivery.c.id == delivery_id)
+        .with_for_update(of=result, key_share=True)
     ).one()
     if row.recall_title:
         enter(tx, delivery_id, study_id=row.study_id, title=RejectionTitle(row.recall_title), now=now)

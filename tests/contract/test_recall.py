@@ -1,10 +1,12 @@
 """Recalled results: never sent again, withdrawn where they are, each by a rejection note that is a result too."""
 
+import threading
+
 import pytest
 from sqlalchemy import select
 
 from dicom_node.domain import DeliveryState, Kind, RejectionTitle
-from dicom_node.ledger import deliveries, overview, purge, recall, results, withdrawals
+from dicom_node.ledger import Tx, deliveries, overview, purge, recall, results, withdrawals
 from dicom_node.ledger.deliveries import NewDelivery
 from dicom_node.ledger.schema import delivery, result
 from tests.contract.world import MODEL, World, arrival, stored
@@ -209,3 +211,37 @@ def test_a_purged_study_tells_nobody_s_identity(sent: World) -> None:
             ("2.25.2", False, True),
             ("2.25.2", False, True),
         ]
+
+
+@pytest.mark.parametrize("first", ["recall", "stored"])
+def test_a_recall_and_an_arrival_at_the_same_moment_cannot_miss_each_other(sent: World, first: str) -> None:
+    (under_way,) = sent.sending(now=25.0, destination="viewer")
+    begun, go_on = threading.Event(), threading.Event()
+
+    def recalled(tx: Tx) -> None:
+        recall.mark(tx, [2], title=QUALITY, now=30.0)
+
+    def arrived(tx: Tx) -> None:
+        deliveries.stored(tx, under_way, 30.0)
+
+    one, other = (recalled, arrived) if first == "recall" else (arrived, recalled)
+
+    def slow() -> None:
+        with sent.ledger.transaction() as tx:
+            one(tx)
+            begun.set()
+            assert go_on.wait(20)
+
+    def quick() -> None:
+        with sent.ledger.transaction() as tx:
+            other(tx)
+
+    threads = [threading.Thread(target=slow), threading.Thread(target=quick)]
+    threads[0].start()
+    assert begun.wait(20)
+    threads[1].start()
+    threads[1].join(0.3)  # until it waits for the first; were it done by then, all the better
+    go_on.set()
+    for thread in threads:
+        thread.join(20)
+    assert _waiting(sent)["viewer"] == ["2.25.2"]

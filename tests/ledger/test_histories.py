@@ -15,19 +15,32 @@ from dicom_node.domain import (
     DeliveryState,
     InstanceState,
     JobState,
+    Kind,
     Reason,
+    RejectionTitle,
     ResultState,
     State,
     StudyState,
 )
 from dicom_node.errors import LostRace
-from dicom_node.ledger import Ledger, deliveries, instances, jobs, schema, versions
-from dicom_node.ledger.deliveries import ClaimedDelivery
+from dicom_node.ledger import (
+    Ledger,
+    deliveries,
+    instances,
+    jobs,
+    reanalysis,
+    recall,
+    rejections,
+    schema,
+    versions,
+    withdrawals,
+)
+from dicom_node.ledger.deliveries import ClaimedDelivery, NewDelivery
 from dicom_node.ledger.identity import Identity
 from dicom_node.ledger.instances import Outcome
 from dicom_node.ledger.jobs import ClaimedJob
 from dicom_node.ledger.versions import Verdict
-from tests.contract.world import ATTEMPTS, LEASE, World, arrival, stored
+from tests.contract.world import ATTEMPTS, LEASE, MODEL, PARAMETERS, World, arrival, stored
 from tests.memory import MEMORY
 
 _NOUNS: dict[str, type[State]] = {
@@ -195,6 +208,40 @@ class Histories(RuleBasedStateMachine):
                 for key in tx.execute(select(schema.instance.c.id).where(quarantined)).scalars().all():
                     assert instances.accept(tx, key, self.now)
 
+    @rule(image=_IMAGES, title=st.sampled_from(RejectionTitle))
+    def reject(self, image: int, title: RejectionTitle) -> None:
+        """A rejection note names an image, whether or not it has come."""
+        with self.world.ledger.transaction() as tx:
+            named = arrival(image).head.sop_instance_uid
+            rejections.enter(tx, [named], title=title, note="1.2.3", study_id=1, now=self.now)
+
+    @rule(data=st.data())
+    def recall(self, data: st.DataObject) -> None:
+        with self.world.ledger.transaction() as tx:
+            made = sorted({one.result_id for one in recall.find(tx)})
+            if made:
+                recall.mark(tx, [data.draw(st.sampled_from(made))], title=RejectionTitle.QUALITY, now=self.now)
+
+    @rule()
+    def write_notes(self) -> None:
+        with self.world.ledger.transaction() as tx:
+            for study_id, objects in withdrawals.unnoted(tx, limit=10).items():
+                self.results += 1
+                note = stored(f"2.25.{self.results}", Kind.KOS)
+                ids = [one.withdrawal_id for one in objects]
+                note_id = withdrawals.note(tx, ids, note, study_id=study_id, now=self.now)
+                wanted = [NewDelivery(result_id=note_id, destination="pacs", held=False, released=True)]
+                deliveries.queue_deliveries(tx, wanted, study_id=study_id, now=self.now)
+
+    @rule(model=st.sampled_from([MODEL, "dd" * 32]), withdraw=st.booleans())
+    def reanalyse(self, model: str, withdraw: bool) -> None:
+        self.world.activate(model)
+        with self.world.ledger.transaction() as tx:
+            title = RejectionTitle.QUALITY if withdraw else None
+            for study_id in tx.execute(select(schema.study.c.id)).scalars().all():
+                wanted = reanalysis.candidates(tx, study_id, parameters=PARAMETERS, by_source={})
+                reanalysis.queue(tx, wanted, recall_title=title, now=self.now)
+
     @invariant()
     def the_events_tell_each_state(self) -> None:
         """Each row's events are moves of the table, end to end, and end in the state that the row is in."""
@@ -251,6 +298,47 @@ class Histories(RuleBasedStateMachine):
                 .where(~schema.result.c.is_current, schema.delivery.c.state == "held")
             )
             assert tx.execute(held).all() == []
+
+    @invariant()
+    def an_image_has_one_current_result_set(self) -> None:
+        with self.world.ledger.reading() as tx:
+            makers: dict[str, set[int]] = defaultdict(set)
+            rows = tx.execute(
+                select(schema.instance.c.sop_instance_uid, schema.result.c.job_id)
+                .join(schema.job, schema.job.c.instance_id == schema.instance.c.id)
+                .join(schema.result, schema.result.c.job_id == schema.job.c.id)
+                .where(schema.result.c.is_current)
+            )
+            for sop_instance_uid, job_id in rows.all():
+                makers[sop_instance_uid].add(job_id)
+        assert {uid: jobs for uid, jobs in makers.items() if len(jobs) > 1} == {}
+
+    @invariant()
+    def nothing_is_made_of_a_rejected_image(self) -> None:
+        with self.world.ledger.reading() as tx:
+            rows = tx.execute(
+                select(schema.job.c.state, schema.result.c.is_current)
+                .join(schema.instance, schema.instance.c.id == schema.job.c.instance_id)
+                .join(schema.rejected, schema.rejected.c.sop_instance_uid == schema.instance.c.sop_instance_uid)
+                .outerjoin(schema.result, schema.result.c.job_id == schema.job.c.id)
+            )
+            assert {tuple(row) for row in rows.all()} <= {
+                (state, current) for state in ("declined", "unreadable") for current in (False, None)
+            }
+
+    @invariant()
+    def what_is_recalled_is_withdrawn_where_it_is(self) -> None:
+        with self.world.ledger.reading() as tx:
+            rows = tx.execute(
+                select(schema.delivery.c.state, schema.result.c.is_current, schema.withdrawal.c.id)
+                .join(schema.result, schema.result.c.id == schema.delivery.c.result_id)
+                .outerjoin(schema.withdrawal, schema.withdrawal.c.delivery_id == schema.delivery.c.id)
+                .where(schema.result.c.recall_title != "")
+            )
+            for state, current, withdrawn in rows.all():
+                assert not current
+                assert state not in ("held", "failed") or withdrawn is not None
+                assert state != "stored" or withdrawn is not None
 
     @invariant()
     def a_lease_belongs_to_who_runs(self) -> None:
