@@ -104,6 +104,18 @@ def reached(compared: Compared, of: Bools | None = None) -> tuple[Estimate, Esti
     return estimate(recall(outcomes, drawn, 1.0)), estimate(false_positives(outcomes, drawn, 1.0, every))
 
 
+def sentence(examples: Sequence[Example]) -> str:
+    """The first pair on all films that both read, for the notes of a model's table; empty where there are none."""
+    compared = compare(examples, PAIRS[0])
+    if not compared.outcomes().findings_on().sum():
+        return ""
+    found, false = reached(compared)
+    return (
+        f"Readers by the same measure: {PAIRS[0].name} find {found} at {false} false positives a film, on the "
+        f"{len(compared.examples)} films that both read."
+    )
+
+
 def sheet(examples: Sequence[Example], pairs: Sequence[Pair] = PAIRS) -> Sheet:
     """Every pair on all films and on every group of them that is large enough."""
     compared = [(compare(examples, pair), pair) for pair in pairs]

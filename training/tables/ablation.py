@@ -15,6 +15,7 @@ from training.evaluation.groups import comparable, evaluated, primary
 from training.evaluation.matching import Floats
 from training.evaluation.measures import MEASURES, Scored, scored
 from training.evaluation.sheet import Cell, Sheet
+from training.readers import sentence
 from training.study import SEEDS
 from training.tables.runs import Run, budget, by_arm, over_seeds
 
@@ -56,7 +57,7 @@ def measure(examples: Sequence[Example], runs: Sequence[Run]) -> dict[str, dict[
     return rows
 
 
-def arms_sheet(rows: Rows, runs: Sequence[Run], films: Scored) -> Sheet:
+def arms_sheet(rows: Rows, runs: Sequence[Run], films: Scored, readers: str) -> Sheet:
     """One row an arm."""
     seeds = {arm: len(members) for arm, members in by_arm(runs).items()}
     table: list[tuple[Cell, ...]] = [
@@ -70,6 +71,7 @@ def arms_sheet(rows: Rows, runs: Sequence[Run], films: Scored) -> Sheet:
             f"{len(films.examples)} films, {len(films.strict.film_of_finding)} findings, {films.normal.sum()} normals. "
             "Sensitivity at so many false positives an image, a hit is IoU ≥ 0.4, one box one finding.",
             "[95 % interval]: 1,000 bootstraps by patient, the seeds drawn again in each.",
+            *([readers] if readers else []),
             f"Each run: {budget(runs)}.",
             *missing(runs),
         ),
@@ -151,7 +153,7 @@ def ablation(examples: Sequence[Example], runs: Sequence[Run]) -> list[Sheet]:
     films = [example for example in evaluated(examples) if primary(example)]
     rows = measure(films, runs)
     first = scored(films, runs[0].predictions())
-    return [arms_sheet(rows, runs, first), steps_sheet(rows), others_sheet(examples, runs)]
+    return [arms_sheet(rows, runs, first, sentence(examples)), steps_sheet(rows), others_sheet(examples, runs)]
 
 
 def _on(films: Sequence[Example], runs: Sequence[Run]) -> dict[str, Estimate]:

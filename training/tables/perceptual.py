@@ -19,6 +19,7 @@ from training.evaluation.operating import FALSE_PER_NORMAL, crossfitted, folds_o
 from training.evaluation.sheet import Cell, Sheet
 from training.predictions import Predictions, joined
 from training.protocol import clean_normal, fold_of
+from training.readers import sentence
 from training.tables.runs import Run, by_arm
 
 _NIH = frozenset({"rsna", "chestx-det", "nih-bbox"})
@@ -114,6 +115,7 @@ def perceptual(examples: Sequence[Example], models: Mapping[str, Model]) -> list
                 f"{FALSE_PER_NORMAL} boxes each. [95 % interval]: 1,000 bootstraps by patient.",
                 "Whether the first team overlooked a finding or the second saw one where there is none is not known: "
                 "the table says how often the model sides with the team that marked.",
+                *([beside] if (beside := sentence(examples)) else []),
             ),
         )
     ]

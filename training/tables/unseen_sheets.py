@@ -8,6 +8,7 @@ from training.evaluation.bootstrap import divide, estimate, holm, p_value
 from training.evaluation.matching import Floats
 from training.evaluation.sheet import Cell, Sheet
 from training.protocol import TARGETS
+from training.readers import sentence
 from training.tables.runs import Run, budget
 from training.tables.unseen import POINTS, ROLES, Measured, Results, arms_of, find, measure
 
@@ -23,11 +24,12 @@ def unseen(examples: Sequence[Example], runs: Sequence[Run]) -> list[Sheet]:
     if not runs:
         raise ValueError("no run of the study 'unseen' has ended: start them with python -m training.study unseen")
     results = measure(examples, runs)
-    recalls = [recall_sheet(runs, results, point) for point in range(len(POINTS))]
+    beside = sentence(examples)
+    recalls = [recall_sheet(runs, results, point, beside) for point in range(len(POINTS))]
     return [*recalls, arms_sheet(runs, results), auroc_sheet(runs, results)]
 
 
-def recall_sheet(runs: Sequence[Run], results: Results, point: int) -> Sheet:
+def recall_sheet(runs: Sequence[Run], results: Results, point: int, readers: str) -> Sheet:
     """Recall at one of POINTS in all roles, what is kept of it, and the paired differences."""
     rows: list[tuple[Cell, ...]] = []
     for target, (films, findings, _) in results.counts.items():
@@ -50,6 +52,7 @@ def recall_sheet(runs: Sequence[Run], results: Results, point: int) -> Sheet:
             "is measured on, for each network and in each bootstrap row by itself. 'Left out' trained without any film "
             "that shows or reports the target, 'control' without as many films of the same status and size, taken at "
             "random. [95 % interval]: 1,000 bootstraps by patient, paired.",
+            *([readers] if readers else []),
             f"Each run: {budget(runs)}.",
             *missing(runs),
         ),
