@@ -14,6 +14,9 @@ STRIDE = 4
 WIDTH = 64
 #: a distance from a cell to an edge of its box is exp() of a value held in this range, in cells
 _LOG_DISTANCE = (-3.0, 6.0)
+#: of the maps at strides 4 to 32 the one that the gate looks at. Deeper ones have learnt to tell lesions apart
+#: and see a chest in a lateral film; shallower ones see no anatomy
+_GATE = 2
 
 
 class Heads(NamedTuple):
@@ -33,10 +36,18 @@ class Heads(NamedTuple):
     quality: Tensor
     #: (N,) logits: the film is abnormal
     image: Tensor
-    #: (N, P) mean of the deepest features: what the gate looks at
+    #: (N, P) means of the features at stride 16 over the film's four quarters: what the gate looks at
     pooled: Tensor
     #: (N, 64, h, w) what the heads are made of: what the contrastive stage compares
     features: Tensor
+
+
+def _quarters(features: Tensor) -> Tensor:
+    """(N, 4 P) means over the quarters of (N, P, h, w): a chest has its heart in one of them, whatever else it has."""
+    rows, columns = features.shape[2] // 2, features.shape[3] // 2
+    upper, lower = features[:, :, :rows], features[:, :, rows:]
+    parts = (upper[..., :columns], upper[..., columns:], lower[..., :columns], lower[..., columns:])
+    return torch.cat([part.mean((2, 3)) for part in parts], 1)
 
 
 def _depthwise(channels: int) -> nn.Sequential:
@@ -76,11 +87,12 @@ class LocalizationUNet(nn.Module):
 
     def forward(self, x: Tensor) -> Heads:
         _, *features = self.encoder(x)
-        pooled = features[-1].mean((2, 3))
+        pooled = _quarters(features[_GATE])
+        deepest = features[-1].mean((2, 3))
         *skips, y = [lateral(feature) for lateral, feature in zip(self.lateral, features, strict=True)]
         for block, skip in zip(self.decoder, reversed(skips), strict=True):
             y = block(self.up(y) + skip)
         y = self.neck(y)
-        distances = torch.exp(self.distances(y).clamp(*_LOG_DISTANCE)).unflatten(1, (-1, 4))
-        image = self.image(pooled)[:, 0]
+        distances = torch.exp(self.distances(y).clamp(*_LOG_DISTANCE)).unflatten(1, (-1, 4))  # type: ignore[no-untyped-call]  # torch's stub
+        image = self.image(deepest)[:, 0]
         return Heads(self.mask(y), self.heat(y), distances, self.quality(y), image, pooled, y)

@@ -1,15 +1,18 @@
 """The packaged model behind the contract's `Predictor`."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
 from model.confidence import image_score, known
 from model.contract import Film, Manifest, ModelError, Prediction
+from model.folding import folded
 from model.gate import Gate, take_gate
-from model.network import LocalizationUNet
+from model.network import Heads, LocalizationUNet
+from model.onnx import OnnxNetwork, available, load_graph
 from model.postprocess import candidates
 from model.reading import Looks, Reading, inputs, read
 from model.weights import Description, describe, load_tensors
@@ -56,6 +59,18 @@ def _device(name: str) -> torch.device:
     return device
 
 
+def _onnx(description: Description, network: LocalizationUNet) -> OnnxNetwork | None:
+    """The faster way on a CPU, where there is one; torch is always there."""
+    graph = load_graph(description)
+    if graph is None or not available():
+        return None
+    try:
+        return OnnxNetwork(graph, network)
+    except ModelError as error:
+        log.warning("%s: torch does the work", error)
+        return None
+
+
 class NetworkPredictor:
     """Reads films with the network; falls back to smaller batches, then to the CPU, when memory is short."""
 
@@ -63,7 +78,8 @@ class NetworkPredictor:
         self, description: Description, network: LocalizationUNet, gate: Gate, looks: Looks, device: torch.device
     ) -> None:
         self._description, self._gate, self._looks, self._device = description, gate, looks, device
-        self._network = network.eval().to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stub
+        self._network = folded(network).to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stub
+        self._onnx = _onnx(description, network) if device.type == "cpu" else None
 
     @property
     def manifest(self) -> Manifest:
@@ -73,6 +89,8 @@ class NetworkPredictor:
     @property
     def device_name(self) -> str:
         """What it runs on, for people: the GPU's name and memory, or CPU."""
+        if self._onnx is not None:
+            return f"CPU, ONNX Runtime {self._onnx.version}"
         if self._device.type != "cuda":
             return self._device.type.upper()
         known = torch.cuda.get_device_properties(self._device)
@@ -109,7 +127,8 @@ class NetworkPredictor:
 
     def _look(self, films: Sequence[Film]) -> list[Reading]:
         pictures = [picture.to(self._device) for picture in inputs(films, self._looks.sizes)]
-        return read(self._network, pictures, self._looks)
+        network: Callable[[Tensor], Heads] = self._network if self._onnx is None else self._onnx
+        return read(network, pictures, self._looks)
 
     def _on_cpu(self, films: Sequence[Film], why: str) -> list[Reading]:
         """The device has failed: from here on the CPU reads, unless it was the CPU."""

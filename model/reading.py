@@ -1,6 +1,6 @@
 """The network's word on a film, before calibration: several looks (sizes, mirrored) fused into one reading."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -11,7 +11,7 @@ from torch.nn import functional
 
 from model.contract import Film
 from model.fusion import Boxes, Floats, fuse, join, suppress
-from model.network import Heads, LocalizationUNet
+from model.network import Heads
 from model.preprocess import resize, standardise
 
 #: most centres taken from one look
@@ -46,7 +46,7 @@ class Reading(NamedTuple):
     mask: Floats
     #: logit of the film being abnormal
     image: float
-    #: (320,) what the gate looks at, of the first look
+    #: (P,) what the gate looks at, of the first look
     pooled: Floats
 
 
@@ -70,7 +70,7 @@ def _shrink_mask(mask: Tensor | None, size: int) -> Tensor | None:
 
 
 @torch.inference_mode()
-def read(network: LocalizationUNet, pictures: Sequence[Tensor], looks: Looks) -> list[Reading]:
+def read(network: Callable[[Tensor], Heads], pictures: Sequence[Tensor], looks: Looks) -> list[Reading]:
     """Readings of N films from their inputs at each size; the network is in eval mode."""
     seen: list[Heads] = []
     for picture in pictures:

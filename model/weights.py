@@ -41,6 +41,8 @@ class Description:
     folder: Path
     #: name of the weights file in the folder
     weights: str
+    #: `file` and `sha256` of the network's graph for ONNX Runtime; None: there is none
+    graph: Mapping[str, str] | None
     #: arguments of `model.network.LocalizationUNet`
     network: Mapping[str, Any]
     #: fields of `model.reading.Looks`
@@ -87,13 +89,16 @@ def _description(fields: Mapping[str, Any], folder: Path, digest: str) -> Descri
     if not 0 < manifest.floor <= low <= manifest.operating_point <= high < 1:
         raise ValueError("floor, validated_range and operating_point are not in order")
     name = str(fields["weights"]["file"])
-    if Path(name).name != name:
-        raise ValueError(f"weights file {name!r} is not in the folder itself")
+    graph = fields.get("graph")
+    for file in (name, *([] if graph is None else [str(graph["file"])])):
+        if Path(file).name != file:
+            raise ValueError(f"file {file!r} is not in the folder itself")
     calibration = fields["calibration"]
     return Description(
         manifest=manifest,
         folder=folder,
         weights=name,
+        graph=None if graph is None else {"file": str(graph["file"]), "sha256": str(graph["sha256"])},
         network=dict(fields.get("network", {})),
         looks=dict(fields["looks"]),
         calibration=Calibration(

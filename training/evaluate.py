@@ -10,7 +10,7 @@ import argparse
 import logging
 import math
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,9 +18,10 @@ import numpy as np
 import torch
 from rich.progress import track
 from safetensors.torch import load_file
+from torch import Tensor
 
 from model.contract import Film, Manifest, Prediction
-from model.network import LocalizationUNet
+from model.network import Heads, LocalizationUNet
 from model.predictor import load_predictor
 from model.reading import Looks, Reading, inputs, read
 from training import readers
@@ -60,10 +61,9 @@ def chunks(examples: Sequence[Example]) -> Iterator[list[Film]]:
         yield [open_film(example) for example in examples[start : start + _BATCH]]
 
 
-def readings(network: LocalizationUNet, examples: Sequence[Example], looks: Looks) -> list[Reading]:
-    """What the network says of each film, before calibration."""
-    network.eval()
-    return [reading for films in chunks(examples) for reading in read(network, inputs(films, looks.sizes), looks)]
+def readings(look: Callable[[Tensor], Heads], examples: Sequence[Example], looks: Looks) -> list[Reading]:
+    """What a network in eval mode says of each film, before calibration."""
+    return [reading for films in chunks(examples) for reading in read(look, inputs(films, looks.sizes), looks)]
 
 
 def marks_of(reading: Reading) -> Marks:
@@ -160,6 +160,7 @@ def network(weights: Path, recipe: Path, sizes: Sequence[int], examples: Sequenc
     """A stage's weights, looked at in these sizes and mirrored, before calibration."""
     built = LocalizationUNet(**read_recipe(recipe).network).to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stub
     built.load_state_dict(load_file(weights))
+    built.eval()
     looks = Looks(
         sizes=tuple(sizes), mirror=True, box_scale=1.0, quality_power=0.5, same=0.5, suppress=0.35, least=0.01
     )

@@ -13,7 +13,7 @@ def test_heads_lie_at_stride_four() -> None:
     assert heads.mask.shape == heads.heat.shape == heads.quality.shape == (2, 1, 96 // STRIDE, 64 // STRIDE)
     assert heads.distances.shape == (2, 1, 4, 24, 16)
     assert heads.image.shape == (2,)
-    assert heads.pooled.shape == (2, channels_of("efficientnet-lite0")[-1])
+    assert heads.pooled.shape == (2, 4 * channels_of("efficientnet-lite0")[3])
     assert (heads.distances > 0).all()
 
 
