@@ -22,7 +22,7 @@ $(INSTALLED): pyproject.toml constraints.txt
 	  { echo "chexnode needs Python 3.11 or newer with its venv module: apt-get install -y python3 python3-venv"; exit 1; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --disable-pip-version-check --quiet --constraint constraints.txt $(PIP) torch
-	$(BIN)/python -m pip install --disable-pip-version-check --quiet --constraint constraints.txt $(PIP) --editable '.[dev,postgresql,training]'
+	$(BIN)/python -m pip install --disable-pip-version-check --quiet --constraint constraints.txt $(PIP) --editable '.[dev,onnx,postgresql,training]'
 	@touch $@
 
 test: check      ## lint, types, walls, then every test; says which peers are missing

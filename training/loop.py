@@ -19,7 +19,7 @@ from training.table import Table
 log = logging.getLogger("training")
 
 #: seconds between checkpoints
-_CHECKPOINT_EVERY = 120.0
+CHECKPOINT_EVERY = 120.0
 #: seconds between lines of progress
 _PROGRESS_EVERY = 20.0
 _WEIGHT_DECAY = 1e-2
@@ -59,10 +59,11 @@ class Loop:
         seed: tuple[int, int],
         checkpoint: Path | None,
         on_epoch: Callable[[Epoch], bool] | None = None,
+        checkpoint_every: float = CHECKPOINT_EVERY,
     ) -> None:
         """`seed` is the training's and the ordinal of the stage in it. Without a checkpoint nothing is kept."""
         self.objective, self.epochs, self.plan, self.seed = objective, epochs, plan, seed
-        self.checkpoint, self.on_epoch = checkpoint, on_epoch
+        self.checkpoint, self.on_epoch, self.checkpoint_every = checkpoint, on_epoch, checkpoint_every
         self.device = films.films.device
         self.total = sum(len(epoch) // plan.batch for epoch in epochs)
         self.optimizer = _optimizer(objective, plan.learning_rate, self.device)
@@ -90,7 +91,7 @@ class Loop:
                 steps = None if steps is None else steps - 1
                 self.step += 1
                 clock.tick(self.epoch, terms, self.stepper.names)
-                if time.monotonic() - saved_at > _CHECKPOINT_EVERY:
+                if time.monotonic() - saved_at > self.checkpoint_every:
                     self.save()
                     saved_at = time.monotonic()
             self.epoch, self.step = self.epoch + 1, 0

@@ -1,13 +1,14 @@
 """What is descended on: a network with the heads that only its training needs, and the weighted terms of its loss."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import torch
+from monai.inferers import SimpleInferer
 from monai.losses import ContrastiveLoss
 from torch import Tensor, nn
 
 from model.encoder import EfficientNetLite, channels_of
-from model.network import STRIDE, LocalizationUNet
+from model.network import STRIDE, Heads, LocalizationUNet
 from model.preprocess import standardise
 from training import augment, losses
 from training.contrastive import RegionContrast
@@ -27,10 +28,12 @@ class Localization(nn.Module):
         self.network = network
         self.weights = {name: weight for name, weight in weights.items() if weight}
         self.contrast = RegionContrast() if "contrast" in self.weights else None
+        #: runs the network; a bundle may name another
+        self.inferer: Callable[..., Heads] = SimpleInferer()
 
     def forward(self, films: Tensor, wanted: Targets, generator: torch.Generator | None) -> dict[str, Tensor]:
         """The weighted terms of one batch of (N, 1, H, W) standardised films: scalars, by name."""
-        heads = self.network(films)
+        heads = self.inferer(films, self.network)
         terms: dict[str, Tensor] = {}
         if "heat" in self.weights:
             terms["heat"] = losses.heat_term(heads.heat, wanted)
@@ -79,10 +82,12 @@ class SelfSupervised(nn.Module):
         width = channels_of(variant)[-1]
         self.project = nn.Sequential(nn.Linear(width, width), nn.ReLU(), nn.Linear(width, 64))
         self.loss = ContrastiveLoss(temperature=0.2)
+        #: runs the encoder; a bundle may name another
+        self.inferer: Callable[..., list[Tensor]] = SimpleInferer()
 
     def forward(self, films: Tensor, _: Tensor | None, __: torch.Generator | None) -> dict[str, Tensor]:
         """The loss of 2 N films (2 N, 1, H, W), the second half other views of the first."""
-        first, second = self.project(self.encoder(films)[-1].mean((2, 3))).float().chunk(2)
+        first, second = self.project(self.inferer(films, self.encoder)[-1].mean((2, 3))).float().chunk(2)
         return {"contrast": self.loss(first, second)}
 
     def batch(
