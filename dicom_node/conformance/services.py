@@ -9,7 +9,7 @@ from dicom_node.config import PeerSection, Settings
 from dicom_node.conformance.objects import Made
 from dicom_node.deliver.dicom import wanted_syntaxes
 from dicom_node.dimse import requests
-from dicom_node.dimse.contexts import accepted_contexts, query_contexts, verification_contexts
+from dicom_node.dimse.contexts import accepted_contexts, query_contexts, retrieval_contexts, verification_contexts
 from dicom_node.dimse.requests import Rejection
 from dicom_node.domain import Kind, Profile
 from dicom_node.encode.profiles import PROFILES
@@ -64,7 +64,7 @@ def asked() -> tuple[Context, ...]:
             sop_class_uid=str(context.abstract_syntax),
             transfer_syntax_uids=tuple(map(str, context.transfer_syntax)),
         )
-        for context in (*verification_contexts(), *query_contexts())
+        for context in (*verification_contexts(), *query_contexts(), *retrieval_contexts(()))
     )
 
 

@@ -59,7 +59,7 @@ def _overview(objects: Sequence[Made]) -> Iterator[str]:
         [
             ("Verification", "yes", "yes"),
             ("Storage", "yes, see 5.2", f"yes, {len(services.accepted()) - 1} SOP classes, see 5.1"),
-            ("Query/Retrieve, Study Root FIND", "yes, for `doctor --handshake`", "no"),
+            ("Query/Retrieve, Study Root FIND and GET", "yes, for `doctor --handshake`", "no"),
             ("Storage Commitment, Modality Worklist, MPPS", "no", "no"),
             ("DICOMweb: STOW-RS, QIDO-RS, WADO-RS", "as user agent", "no"),
         ],
@@ -130,8 +130,11 @@ def _services(settings: Settings, objects: Sequence[Made]) -> Iterator[str]:
     for title, contexts in _proposals(settings, objects):
         yield from heading(4, title)
         yield from _proposed(contexts)
-    yield from heading(3, "5.3 Verification and Query as SCU")
+    yield from heading(3, "5.3 Verification, Query and Retrieve as SCU")
     yield from _proposed(services.asked())
+    yield from paragraph(
+        "With GET, the SOP class of each result is proposed in the transfer syntaxes of 5.2, the node being its SCP."
+    )
     yield from heading(3, "5.4 DICOMweb as user agent")
     yield from paragraph(
         """STOW-RS (PS3.18 10.5): `POST {url}/studies`, one instance a request, as `multipart/related` of

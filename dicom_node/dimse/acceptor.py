@@ -16,7 +16,7 @@ from dicom_node.dimse import commands
 from dicom_node.dimse.commands import CommandError, StoreRequest
 from dicom_node.dimse.pdv import PDV, PDVReader
 from dicom_node.dimse.provider import accepting_association
-from dicom_node.dimse.requests import AssociationRequest, Judges
+from dicom_node.dimse.requests import AssociationRequest, Judges, UserIdentity
 from dicom_node.dimse.status import Status
 from dicom_node.dimse.wire import INVALID_PARAMETER, UNEXPECTED_PDU, PDUType, Wire, WireError
 
@@ -25,6 +25,8 @@ _LONGEST_COMMAND = 16 << 10
 _MOST_COMMAND_FRAGMENTS = 64
 #: bytes of a data set that is not an object to store (N-ACTION, N-EVENT-REPORT)
 _LONGEST_OTHER_DATA_SET = 1 << 20
+#: User Identity Type of username and passcode (PS3.7 Table D.3-14)
+_USER_AND_PASSCODE = 2
 #: what pynetdicom raises at bytes that are none of its business
 _UNDECODABLE = (
     ArithmeticError,
@@ -131,6 +133,7 @@ class Acceptor:
                 calling_ae_title=self.calling_ae_title,
                 called_ae_title=primitive.called_ae_title.strip(),
                 certificate=certificate,
+                user=_user(association.requestor.user_identity),
             )
         )
         if rejection is not None:
@@ -285,6 +288,14 @@ def _decoded(request: bytes) -> Any:
         return pdu.to_primitive()
     except _UNDECODABLE as error:
         raise WireError(f"no A-ASSOCIATE-RQ: {type(error).__name__}", abort_reason=INVALID_PARAMETER) from error
+
+
+def _user(item: Any) -> UserIdentity | None:
+    """What a User Identity item of the request says (PS3.7 D.3.3.7); other types than user and passcode say nothing."""
+    if item is None or item.user_identity_type != _USER_AND_PASSCODE:
+        return None
+    user, passcode = (part.decode("utf-8", "replace") for part in (item.primary_field, item.secondary_field or b""))
+    return UserIdentity(user=user, passcode=passcode)
 
 
 def _flush(slices: list[memoryview], incoming: Incoming) -> None:

@@ -6,7 +6,7 @@ import ssl
 import time
 from collections.abc import Iterator, Sequence
 
-from pynetdicom import build_context
+from pynetdicom import build_context, build_role
 from pynetdicom.presentation import PresentationContext
 
 from dicom_node.dimse.contexts import verification_contexts
@@ -28,10 +28,13 @@ def open_association(
     called: str,
     calling: str,
     contexts: Sequence[PresentationContext],
+    provides: Sequence[str] = (),
     timeouts: Timeouts | None = None,
     tls: ssl.SSLContext | None = None,
 ) -> Iterator[OpenAssociation]:
     """Connect to `host`:`port` and propose `contexts` (see contexts.proposed_contexts); released on leaving.
+
+    `provides` are SOP classes that the peer may send to us over it (PS3.7 D.3.3.4).
 
     Raises PeerUnavailable where there is no connection, no answer in time, or a transient rejection; Refused for a
     permanent rejection, NothingAccepted where the peer accepts none of the contexts.
@@ -40,7 +43,9 @@ def open_association(
     peer = f"{called} at {host}:{port}"
     connection = _connect(host, port, peer, limits, tls)
     try:
-        opened = _negotiate(connection, peer, called=called, calling=calling, contexts=contexts, timeouts=limits)
+        opened = _negotiate(
+            connection, peer, called=called, calling=calling, contexts=contexts, provides=provides, timeouts=limits
+        )
         try:
             yield opened
         except BaseException:
@@ -90,6 +95,7 @@ def _negotiate(
     called: str,
     calling: str,
     contexts: Sequence[PresentationContext],
+    provides: Sequence[str],
     timeouts: Timeouts,
 ) -> OpenAssociation:
     wire = Wire(connection, max_pdu=OUR_PDU, io_timeout=timeouts.response)
@@ -102,6 +108,8 @@ def _negotiate(
     for position, context in enumerate(proposed):
         context.context_id = 2 * position + 1
     association.requestor.requested_contexts = proposed
+    for sop_class_uid in dict.fromkeys(provides):
+        association.requestor.add_negotiation_item(build_role(sop_class_uid, scp_role=True))
     try:
         association.acse.negotiate_association()
     except WireError as error:

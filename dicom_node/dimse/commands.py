@@ -1,4 +1,4 @@
-"""Command sets of C-STORE, C-FIND and C-ECHO, read and written by hand: Implicit VR Little Endian (PS3.7 6.3.1)."""
+"""Command sets of C-STORE, C-FIND, C-GET and C-ECHO, written by hand: Implicit VR Little Endian (PS3.7 6.3.1)."""
 
 import struct
 from dataclasses import dataclass
@@ -8,6 +8,8 @@ C_STORE_RQ = 0x0001
 C_STORE_RSP = 0x8001
 C_FIND_RQ = 0x0020
 C_FIND_RSP = 0x8020
+C_GET_RQ = 0x0010
+C_GET_RSP = 0x8010
 C_ECHO_RQ = 0x0030
 C_ECHO_RSP = 0x8030
 #: Command Data Set Type (0000,0800): no data set follows
@@ -99,9 +101,18 @@ def store_request(*, message_id: int, sop_class_uid: str, sop_instance_uid: str)
 
 def find_request(*, message_id: int, sop_class_uid: str) -> bytes:
     """The command set of a C-FIND-RQ, of medium priority (PS3.7 9.3.2.1); its identifier follows."""
+    return _query(C_FIND_RQ, message_id, sop_class_uid)
+
+
+def get_request(*, message_id: int, sop_class_uid: str) -> bytes:
+    """The command set of a C-GET-RQ, of medium priority (PS3.7 9.3.3.1); its identifier follows."""
+    return _query(C_GET_RQ, message_id, sop_class_uid)
+
+
+def _query(command_field: int, message_id: int, sop_class_uid: str) -> bytes:
     return _whole(
         _text(0x0002, sop_class_uid.encode("ascii"), b"\0")
-        + _number(0x0100, C_FIND_RQ)
+        + _number(0x0100, command_field)
         + _number(0x0110, message_id)
         + _number(0x0700, 0)
         + _number(0x0800, 0)

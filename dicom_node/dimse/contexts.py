@@ -22,7 +22,11 @@ from pydicom.uid import (
 )
 from pynetdicom import AllStoragePresentationContexts, build_context
 from pynetdicom.presentation import PresentationContext
-from pynetdicom.sop_class import StudyRootQueryRetrieveInformationModelFind, Verification
+from pynetdicom.sop_class import (
+    StudyRootQueryRetrieveInformationModelFind,
+    StudyRootQueryRetrieveInformationModelGet,
+    Verification,
+)
 
 #: what the node takes, the cheapest to decode first: an acceptor's first match wins. Never Deflated: a
 #: megabyte of it inflates to a gigabyte, and no modality needs it
@@ -68,6 +72,15 @@ def query_contexts() -> list[PresentationContext]:
     """What asking an archive for what it holds needs: C-FIND in the Study Root model (PS3.4 C.6.2)."""
     syntaxes = [ExplicitVRLittleEndian, ImplicitVRLittleEndian]
     return [build_context(StudyRootQueryRetrieveInformationModelFind, syntaxes)]
+
+
+def retrieval_contexts(objects: Iterable[tuple[str, str]]) -> list[PresentationContext]:
+    """What getting objects back needs: C-GET, and each (SOP class UID, transfer syntax UID) with us as its SCP.
+
+    Pass their SOP classes to open_association as `provides`, which says so to the peer.
+    """
+    syntaxes = [ExplicitVRLittleEndian, ImplicitVRLittleEndian]
+    return [build_context(StudyRootQueryRetrieveInformationModelGet, syntaxes), *proposed_contexts(objects)]
 
 
 def proposed_contexts(objects: Iterable[tuple[str, str]]) -> list[PresentationContext]:

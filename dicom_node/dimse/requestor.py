@@ -1,10 +1,10 @@
-"""An open association as its requestor: C-ECHO, C-STORE and C-FIND in the calling thread, each step with a deadline.
+"""An open association as its requestor: C-ECHO, C-STORE, C-FIND and C-GET in the calling thread, each step with a
+deadline.
 
 The data set of a PS3.10 file goes out as it stands, never decoded, never re-encoded.
 """
 
 import contextlib
-import struct
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -14,15 +14,14 @@ from typing import Any, BinaryIO
 
 from pydicom.dataset import Dataset
 from pydicom.filewriter import dcmwrite
-from pydicom.uid import UID
-from pynetdicom.dsutils import decode, encode
 from pynetdicom.presentation import PresentationContext
 from pynetdicom.sop_class import Verification
 
 from dicom_node.dimse import commands
 from dicom_node.dimse.commands import CommandError
 from dicom_node.dimse.contexts import accepts
-from dicom_node.dimse.part10 import LONGEST_META, read_file_meta
+from dicom_node.dimse.identifiers import decoded_identifier, encoded_identifier
+from dicom_node.dimse.part10 import LONGEST_META, file_meta, read_file_meta
 from dicom_node.dimse.pdv import PDV, PDVReader
 from dicom_node.dimse.status import is_pending
 from dicom_node.dimse.wire import PDUType, Wire, WireError
@@ -34,6 +33,8 @@ OUR_PDU = 16384
 _LARGEST_PDU = 256 << 10
 #: bytes of a command set or of a match that comes back
 _LONGEST_ANSWER = 64 << 10
+#: bytes of an object that comes back: one of ours
+_LONGEST_FILE = 256 << 20
 #: matches of one query: nobody here asks for more than a study
 MOST_MATCHES = 10_000
 #: bytes read and sent at a time: each must leave within the response deadline
@@ -145,21 +146,67 @@ class OpenAssociation:
         with self._broken("C-FIND"):
             message_id = self._next_message_id()
             command = commands.find_request(message_id=message_id, sop_class_uid=sop_class_uid)
-            encoded = memoryview(_identifier(identifier, syntax))
-            data = commands.data_fragments(context.context_id, encoded, largest=self._largest_pdu, ends=True)
-            self._wire.send(commands.as_p_data(context.context_id, command) + data)
+            self._ask(context, command, identifier)
             found: list[Dataset] = []
             while True:
                 elements, match = self._response(commands.C_FIND_RSP, message_id)
                 status = commands.number(elements, 0x0900)
                 if not is_pending(status):
                     break
-                found.append(_decoded(match, syntax))
+                found.append(decoded_identifier(match, syntax))
                 if len(found) > most:
                     raise CommandError(f"more than {most} matches")
         if status != 0:
             raise Refused(f"{self._peer} answered C-FIND with status {status:04X}")
         return found
+
+    def get(self, sop_class_uid: str, identifier: Dataset) -> list[bytes]:
+        """C-GET (PS3.4 C.4.3): what the peer sends for `identifier`, each as a PS3.10 file.
+
+        It comes over this association, so its classes must have been proposed with us as their SCP. Raises what
+        find() does.
+        """
+        context = self._context(sop_class_uid, None)
+        if context is None:
+            raise Refused(f"{self._peer} does not accept SOP class {sop_class_uid}: it gives nothing back")
+        with self._broken("C-GET"):
+            message_id = self._next_message_id()
+            self._ask(context, commands.get_request(message_id=message_id, sop_class_uid=sop_class_uid), identifier)
+            files: list[bytes] = []
+            while True:
+                context_id, elements, data = self._message(_LONGEST_FILE)
+                if commands.number(elements, 0x0100) == commands.C_STORE_RQ:
+                    files.append(self._taken(context_id, elements, data))
+                    continue
+                self._must_answer(elements, commands.C_GET_RSP, message_id)
+                status = commands.number(elements, 0x0900)
+                if not is_pending(status):
+                    break
+        if not files:
+            raise Refused(f"{self._peer} answered C-GET with status {status:04X} and sent nothing")
+        return files
+
+    def _taken(self, context_id: int, elements: dict[int, bytes], data: bytes) -> bytes:
+        """What came in one C-STORE sub-operation, answered with success. Raises CommandError, WireError."""
+        context = next((each for each in self._association.accepted_contexts if each.context_id == context_id), None)
+        if context is None:
+            raise CommandError(f"it sent an object in presentation context {context_id}, which it did not accept")
+        request = commands.StoreRequest(
+            message_id=commands.number(elements, 0x0110),
+            affected_sop_class_uid=commands.uid(elements, 0x0002),
+            affected_sop_instance_uid=commands.uid(elements, 0x1000),
+            priority=0,
+            transfer_syntax_uid=context.transfer_syntax[0],
+            calling_ae_title="",
+        )
+        self._wire.send(commands.as_p_data(context_id, commands.store_response(request, 0x0000)))
+        meta = file_meta(
+            sop_class_uid=request.affected_sop_class_uid,
+            sop_instance_uid=request.affected_sop_instance_uid,
+            transfer_syntax_uid=request.transfer_syntax_uid,
+            calling_ae_title=request.calling_ae_title,
+        )
+        return meta + data
 
     def release(self) -> None:
         """End the association in good order, if that does not take too long; whoever opened it then hangs up."""
@@ -198,25 +245,40 @@ class OpenAssociation:
 
         Raises WireError, CommandError.
         """
+        _, elements, data = self._message(_LONGEST_ANSWER)
+        self._must_answer(elements, command_field, message_id)
+        return elements, data
+
+    def _must_answer(self, elements: dict[int, bytes], command_field: int, message_id: int) -> None:
+        found = (commands.number(elements, 0x0100), commands.number(elements, 0x0120))
+        if found != (command_field, message_id):
+            raise CommandError(f"its answer is to another message ({found[0]:04X}, {found[1]})")
+
+    def _ask(self, context: PresentationContext, command: bytes, identifier: Dataset) -> None:
+        """Send a request with an identifier."""
+        encoded = memoryview(encoded_identifier(identifier, context.transfer_syntax[0]))
+        data = commands.data_fragments(context.context_id, encoded, largest=self._largest_pdu, ends=True)
+        self._wire.send(commands.as_p_data(context.context_id, command) + data)
+
+    def _message(self, longest: int) -> tuple[int, dict[int, bytes], bytes]:
+        """The next message: its presentation context, its command set, its data set of at most `longest` bytes."""
         deadline = time.monotonic() + self._timeouts.response
         fragment = self._pdvs.wait(self._timeouts.response, lambda: None)
         if not isinstance(fragment, PDV):
             how = "aborted" if fragment is PDUType.A_ABORT else f"sent {fragment.name}"
             raise WireError(f"it {how} instead of answering")
-        elements = commands.read_command(self._whole(fragment, deadline, is_command=True))
-        found = (commands.number(elements, 0x0100), commands.number(elements, 0x0120))
-        if found != (command_field, message_id):
-            raise CommandError(f"its answer is to another message ({found[0]:04X}, {found[1]})")
+        context_id = fragment.context_id
+        elements = commands.read_command(self._whole(fragment, deadline, _LONGEST_ANSWER, is_command=True))
         if 0x0800 not in elements or commands.number(elements, 0x0800) == commands.NO_DATA_SET:
-            return elements, b""
-        return elements, self._whole(self._pdvs.next(deadline), deadline, is_command=False)
+            return context_id, elements, b""
+        return context_id, elements, self._whole(self._pdvs.next(deadline), deadline, longest, is_command=False)
 
-    def _whole(self, fragment: PDV, deadline: float, *, is_command: bool) -> bytes:
+    def _whole(self, fragment: PDV, deadline: float, longest: int, *, is_command: bool) -> bytes:
         """The command set or data set that begins with `fragment`."""
         collected = bytearray()
         while True:
             collected += fragment.data
-            if fragment.is_command is not is_command or len(collected) > _LONGEST_ANSWER:
+            if fragment.is_command is not is_command or len(collected) > longest:
                 raise CommandError(f"its answer is no {'command set' if is_command else 'data set'}, or too long")
             if fragment.is_last:
                 return bytes(collected)
@@ -241,18 +303,3 @@ def _encoded(dataset: Dataset) -> bytes:
     buffer = BytesIO()
     dcmwrite(buffer, dataset, enforce_file_format=True)
     return buffer.getvalue()
-
-
-def _identifier(identifier: Dataset, syntax: UID) -> bytes:
-    encoded = encode(identifier, syntax.is_implicit_VR, syntax.is_little_endian)
-    if encoded is None:
-        raise ValueError("an identifier that cannot be encoded")
-    return bytes(encoded)
-
-
-def _decoded(match: bytes, syntax: UID) -> Dataset:
-    try:
-        found: Dataset = decode(BytesIO(match), syntax.is_implicit_VR, syntax.is_little_endian)
-    except (ValueError, EOFError, NotImplementedError, RecursionError, struct.error) as error:
-        raise CommandError(f"a match that is no data set ({type(error).__name__})") from error
-    return found

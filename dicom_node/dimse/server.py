@@ -12,7 +12,7 @@ import ssl
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,7 +22,7 @@ from pynetdicom.presentation import PresentationContext
 from dicom_node.dimse.acceptor import Acceptor, AcceptorLimits, BeginStore
 from dicom_node.dimse.commands import CommandError
 from dicom_node.dimse.provider import application_entity
-from dicom_node.dimse.requests import LOCAL_LIMIT_EXCEEDED, Admits, AssociationRequest, Judges, Rejection
+from dicom_node.dimse.requests import LOCAL_LIMIT_EXCEEDED, Admits, AssociationRequest, Judges, Rejection, Watches
 from dicom_node.dimse.wire import INVALID_PARAMETER, PDUType, Wire, WireError, hang_up, tune
 
 _log = structlog.get_logger(__name__)
@@ -53,6 +53,7 @@ class _Connection:
         self.acceptor: Acceptor | None = None
         self.wire: Wire | None = None
         self.thread: threading.Thread | None = None
+        self.request: AssociationRequest | None = None
         self.associated = False
 
     def hang_up(self) -> None:
@@ -74,11 +75,12 @@ class Server:
         begin_store: BeginStore,
         limits: ServerLimits,
         handlers: Sequence[tuple[Any, Callable[..., Any]]] = (),
-        tls: Callable[[], ssl.SSLContext] | None = None,
+        tls: Callable[[], ssl.SSLContext | None] | None = None,
+        watch: Watches | None = None,
     ) -> None:
         """Bind and listen at `address` (port 0: a free one, see `port`); `start` accepts. Raises OSError.
 
-        `tls` is asked at each connection, so that a renewed certificate needs no restart.
+        `tls` is asked at each connection, so that a renewed certificate needs no restart; None: without.
         """
         self._ae = application_entity(ae_title)
         self._contexts = contexts
@@ -88,6 +90,7 @@ class Server:
         self._limits = limits
         self._handlers = handlers
         self._tls = tls
+        self._watch = watch
         self._lock = threading.Lock()
         self._connections: dict[int, _Connection] = {}
         self._stopping = False
@@ -170,6 +173,8 @@ class Server:
         connection = _Connection(accepted, remote)
         if not self._admits(connection.address):
             _log.warning("connection refused: address not allowed", address=connection.address)
+            if self._watch is not None:
+                self._watch.refused(connection.address, "address not allowed")
             accepted.close()
             return
         with self._lock:
@@ -202,6 +207,10 @@ class Server:
         except (WireError, CommandError) as error:
             log.info("association ended", why=str(error))
             self._say_why(connection, error)
+        except ssl.SSLError as error:
+            log.warning("connection refused: no TLS with it", why=error.reason or type(error).__name__)
+            if self._watch is not None:
+                self._watch.refused(connection.address, f"TLS: {error.reason or type(error).__name__}")
         except OSError as error:
             log.info("connection ended", why=str(error))
         except Exception:  # the outermost loop of this connection: the others go on
@@ -235,23 +244,45 @@ class Server:
             local=connection.socket.getsockname(),
             remote=connection.remote,
             certificate=certificate,
-            judge=lambda asked: self._judge(asked) or self._within_limits(connection, asked),
+            judge=lambda asked: self._decide(connection, asked),
         )
         log = log.bind(calling=acceptor.calling_ae_title)
         if rejected:
             log.warning("association rejected", why=rejected)
             return
         log.info("association opened")
-        log.info("association ended", why=acceptor.serve())
+        with self._watched(connection):
+            log.info("association ended", why=acceptor.serve())
+
+    @contextlib.contextmanager
+    def _watched(self, connection: _Connection) -> Iterator[None]:
+        if self._watch is None or connection.request is None:
+            yield
+            return
+        self._watch.opened(connection.request)
+        try:
+            yield
+        finally:
+            self._watch.ended(connection.request)
 
     def _handshake(self, connection: _Connection, deadline: float) -> Any:
         """TLS where it is asked for; the client's certificate as getpeercert() tells it."""
-        if self._tls is None:
+        context = self._tls() if self._tls is not None else None
+        if context is None:
             return None
-        connection.socket.settimeout(max(0.001, deadline - time.monotonic()))
-        wrapped = self._tls().wrap_socket(connection.socket, server_side=True)
+        wrapped = context.wrap_socket(connection.socket, server_side=True, do_handshake_on_connect=False)
+        # at once: the plain socket is empty now, and whoever is silent from here on must still be able to make way
         connection.socket = wrapped
+        wrapped.settimeout(max(0.001, deadline - time.monotonic()))
+        wrapped.do_handshake()
         return wrapped.getpeercert()
+
+    def _decide(self, connection: _Connection, request: AssociationRequest) -> Rejection | None:
+        rejection = self._judge(request) or self._within_limits(connection, request)
+        if rejection is not None and self._watch is not None:
+            self._watch.rejected(request, rejection)
+        connection.request = request
+        return rejection
 
     def _within_limits(self, connection: _Connection, request: AssociationRequest) -> Rejection | None:
         with self._lock:

@@ -4,9 +4,11 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 
+from pydicom.dataset import Dataset
 from pydicom.uid import UID, ExplicitVRLittleEndian, KeyObjectSelectionDocumentStorage
 
 from dicom_node.config import PeerSection, Settings
@@ -16,7 +18,7 @@ from dicom_node.deliver.kinds import destination_of
 from dicom_node.dimse.association import Timeouts, echo, open_association
 from dicom_node.dimse.contexts import proposed_contexts
 from dicom_node.doctor import peers, specimen
-from dicom_node.doctor.check import Check, failed, ok, warning
+from dicom_node.doctor.check import Check, Health, failed, ok, warning
 from dicom_node.doctor.comparison import difference
 from dicom_node.doctor.specimen import Specimen
 from dicom_node.domain import Kind, Profile
@@ -68,6 +70,8 @@ class Handshake:
         #: known after look()
         self.negotiated: list[Negotiated] = []
         self._stored: list[Specimen] = []
+        #: objects that came back and were looked at
+        self._compared = 0
         self._folder = tempfile.TemporaryDirectory(prefix="chexnode-handshake-")
         section = settings.deliver
         self._timeouts = Timeouts(connect=section.connect_timeout, response=section.response_timeout)
@@ -110,21 +114,25 @@ class Handshake:
         """What it says that it has, by each way in which it may be asked, and what it gives back."""
         if not self._stored:
             return
-        ask = f"ask its people to look: study of {specimen.PATIENT_NAME}, {len(self._stored)} objects"
         if self.peer.host:
             archive = DicomArchive(self.peer, calling=self.settings.node.ae_title, timeouts=self._timeouts)
-            check, _ = self._found("C-FIND", archive, ask)
-            yield check
-        if not self.peer.dicomweb_url:
-            advice = f"give its dicomweb_url, or {ask}"
-            yield warning("read back", "no DICOMweb address: what it holds was not compared", advice)
-            return
-        web = WebArchive(self.peer, connect_timeout=self._timeouts.connect, response_timeout=self._timeouts.response)
-        check, held = self._found("QIDO-RS", web, ask)
-        yield check
-        for each in self._stored:
-            where = held.get(each.sop_instance_uid) or _where(each)
-            yield self._compare(web, each, where)
+            found, _ = self._found("C-FIND", archive)
+            yield found
+            if found.health is Health.OK:
+                for each in self._stored:
+                    yield self._compare("C-GET", each, partial(archive.retrieve, _where(each), self._syntaxes(each)))
+        if self.peer.dicomweb_url:
+            web = WebArchive(
+                self.peer, connect_timeout=self._timeouts.connect, response_timeout=self._timeouts.response
+            )
+            found, held = self._found("QIDO-RS", web)
+            yield found
+            for each in self._stored:
+                where = held.get(each.sop_instance_uid) or _where(each)
+                yield self._compare("WADO-RS", each, partial(web.retrieve, where))
+        if not self._compared:
+            said = "nothing was given back (C-GET, WADO-RS): what it holds was not compared"
+            yield warning("read back", said, f"give its dicomweb_url, or {self._look_yourself()}")
 
     def _echo(self) -> Check:
         peer = self.peer
@@ -177,7 +185,14 @@ class Handshake:
             yield each.kind, each.sop_class_uid, each.transfer_syntax_uid
         yield Kind.KOS, str(KeyObjectSelectionDocumentStorage), str(ExplicitVRLittleEndian)
 
-    def _found(self, how: str, archive: Archive, ask: str) -> tuple[Check, dict[str, HeldInstance]]:
+    def _syntaxes(self, each: Specimen) -> tuple[str, ...]:
+        """Those that it is offered in."""
+        return wanted_syntaxes(each.kind, each.profile, each.transfer_syntax_uid, compress=self.peer.compress)
+
+    def _look_yourself(self) -> str:
+        return f"ask its people to look: study of {specimen.PATIENT_NAME}, {len(self._stored)} objects"
+
+    def _found(self, how: str, archive: Archive) -> tuple[Check, dict[str, HeldInstance]]:
         """Whether it says that it has all that it stored; what it has, by SOP Instance UID."""
         wanted = {each.sop_instance_uid: name_of(each) for each in self._stored}
         held: dict[str, HeldInstance] = {}
@@ -189,23 +204,24 @@ class Handshake:
         try:
             there = _wait_for(complete)
         except Refused as error:
-            return warning(how, f"not offered: {error}", ask), held
+            return warning(how, f"not offered: {error}", self._look_yourself()), held
         except _OUR_ERRORS as error:
-            return failed(how, str(error), ask), held
+            return failed(how, str(error), self._look_yourself()), held
         if there:
             return ok(how, f"all {len(wanted)} objects are found"), held
         missing = ", ".join(name for uid, name in wanted.items() if uid not in held)
         said = f"{len(wanted.keys() & held.keys())} of {len(wanted)} objects are found after {PATIENCE:.0f} s"
         return failed(how, f"{said}; missing: {missing}", "ask its people: quarantined, or not indexed yet?"), held
 
-    def _compare(self, web: WebArchive, sent: Specimen, where: HeldInstance) -> Check:
-        what = f"WADO-RS {name_of(sent)}"
+    def _compare(self, how: str, sent: Specimen, retrieve: Callable[[], Dataset]) -> Check:
+        what = f"{how} {name_of(sent)}"
         try:
-            found = difference(sent.data, web.retrieve(where))
+            found = difference(sent.data, retrieve())
         except Refused as error:
-            return warning(what, str(error), "it was not compared: ask its people to look at it")
+            return warning(what, f"not given back: {error}", "ask its people to look at it")
         except _OUR_ERRORS as error:
             return failed(what, str(error), "ask its people to look at it")
+        self._compared += 1
         if found.spoilt:
             return failed(what, f"comes back changed: {found.spoilt}", "it must not be used until it keeps this")
         if found.changed:

@@ -1,10 +1,17 @@
-"""Asking by C-FIND, Study Root, level by level: no archive need answer relational queries (PS3.4 C.4.1.3)."""
+"""Asking by C-FIND, Study Root, level by level: no archive need answer relational queries (PS3.4 C.4.1.3); C-GET."""
 
+from collections.abc import Sequence
+from io import BytesIO
+
+from pydicom import dcmread
 from pydicom.dataset import Dataset
-from pynetdicom.sop_class import StudyRootQueryRetrieveInformationModelFind
+from pynetdicom.sop_class import (
+    StudyRootQueryRetrieveInformationModelFind,
+    StudyRootQueryRetrieveInformationModelGet,
+)
 
 from dicom_node.dimse.association import OpenAssociation, Timeouts, open_association
-from dicom_node.dimse.contexts import query_contexts
+from dicom_node.dimse.contexts import query_contexts, retrieval_contexts
 from dicom_node.query.archive import HeldInstance
 from dicom_node.sections import PeerSection
 
@@ -46,13 +53,40 @@ class DicomArchive:
                 )
             )
 
+    def retrieve(self, instance: HeldInstance, transfer_syntax_uids: Sequence[str]) -> Dataset:
+        """One instance by C-GET, in one of these transfer syntaxes; its `sop_class_uid` must be known.
 
-def _find(opened: OpenAssociation, level: str, **keys: str) -> list[Dataset]:
-    """Matches that name what they are; an archive that leaves out a unique key has said nothing."""
+        Raises Refused where the archive does not give it in this way, PeerUnavailable where it does not answer.
+        """
+        with open_association(
+            self._peer.host,
+            self._peer.port,
+            called=self._peer.ae_title,
+            calling=self._calling,
+            contexts=retrieval_contexts((instance.sop_class_uid, syntax) for syntax in transfer_syntax_uids),
+            provides=[instance.sop_class_uid],
+            timeouts=self._timeouts,
+        ) as opened:
+            identifier = _identifier(
+                "IMAGE",
+                StudyInstanceUID=instance.study_instance_uid,
+                SeriesInstanceUID=instance.series_instance_uid,
+                SOPInstanceUID=instance.sop_instance_uid,
+            )
+            (file, *_) = opened.get(StudyRootQueryRetrieveInformationModelGet, identifier)
+        return dcmread(BytesIO(file))
+
+
+def _identifier(level: str, **keys: str) -> Dataset:
     identifier = Dataset()
     identifier.QueryRetrieveLevel = level
     for keyword, value in keys.items():
         setattr(identifier, keyword, value)
+    return identifier
+
+
+def _find(opened: OpenAssociation, level: str, **keys: str) -> list[Dataset]:
+    """Matches that name what they are; an archive that leaves out a unique key has said nothing."""
     unique = "SeriesInstanceUID" if level == "SERIES" else "SOPInstanceUID"
-    matches = opened.find(StudyRootQueryRetrieveInformationModelFind, identifier)
+    matches = opened.find(StudyRootQueryRetrieveInformationModelFind, _identifier(level, **keys))
     return [match for match in matches if match.get(unique)]

@@ -64,7 +64,10 @@ def test_an_archive_that_answers_queries_says_that_it_has_everything(tmp_path: P
     with dcmqrscp(tmp_path) as port:
         checks, text = tried(tmp_path / "node", peer("archive", port, profile="classic-pacs"))
     assert passed(checks)
-    assert said(checks, Health.OK)["C-FIND"].startswith("all 4 objects are found")
+    fine = said(checks, Health.OK)
+    assert fine["C-FIND"].startswith("all 4 objects are found")
+    for name in ("image", "SC", "GSPS", "SR"):
+        assert fine[f"C-GET {name}"].startswith("comes back identical")
     assert "PASS  C-FIND" in text
 
 

@@ -3,17 +3,22 @@
 import contextlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pydicom.dataset import Dataset
-from pydicom.uid import generate_uid
+from pydicom.uid import DigitalXRayImageStorageForPresentation, ImplicitVRLittleEndian, generate_uid
 from pynetdicom import AE, evt
 from pynetdicom.events import Event
-from pynetdicom.sop_class import StudyRootQueryRetrieveInformationModelFind
+from pynetdicom.sop_class import (
+    StudyRootQueryRetrieveInformationModelFind,
+    StudyRootQueryRetrieveInformationModelGet,
+)
 
 from dicom_node.dimse.association import Timeouts, open_association
 from dicom_node.dimse.contexts import query_contexts
 from dicom_node.errors import PeerUnavailable, Refused
+from dicom_node.query.archive import HeldInstance
 from dicom_node.query.dimse import DicomArchive
 from dicom_node.sections import PeerSection
 from tests import datasets
@@ -101,3 +106,56 @@ def test_an_archive_without_end_is_left() -> None:
 def test_nobody_at_the_address() -> None:
     with pytest.raises(PeerUnavailable, match="cannot connect"):
         archive(free_port()).instances(STUDY)
+
+
+@contextlib.contextmanager
+def giver(*answers: Any) -> Iterator[int]:
+    """A pynetdicom SCP of C-GET that offers `answers`: how many there are, then a status and a data set each."""
+
+    def get(event: Event) -> Iterator[Any]:
+        yield from answers
+
+    ae = AE("ARCHIVE")
+    ae.add_supported_context(StudyRootQueryRetrieveInformationModelGet)
+    ae.add_supported_context(CLASS, scu_role=True, scp_role=True)
+    server = ae.start_server(("127.0.0.1", 0), block=False, evt_handlers=[(evt.EVT_C_GET, get)])
+    assert server is not None
+    try:
+        yield server.socket.getsockname()[1]
+    finally:
+        server.shutdown()
+
+
+CLASS = str(DigitalXRayImageStorageForPresentation)
+
+
+def held(dataset: Dataset) -> HeldInstance:
+    return HeldInstance(
+        study_instance_uid=dataset.StudyInstanceUID,
+        series_instance_uid=dataset.SeriesInstanceUID,
+        sop_instance_uid=dataset.SOPInstanceUID,
+        sop_class_uid=dataset.SOPClassUID,
+    )
+
+
+def test_an_object_comes_back_as_it_is_kept() -> None:
+    dataset = datasets.chest(600, 500)
+    with giver(1, (0xFF00, dataset)) as port:
+        returned = archive(port).retrieve(held(dataset), [ImplicitVRLittleEndian])
+    assert returned.file_meta.TransferSyntaxUID == ImplicitVRLittleEndian
+    assert returned == dataset
+
+
+@pytest.mark.parametrize(
+    ("answers", "said"),
+    [((0,), "sent nothing"), ((1, (0xA701, None)), "status A701 and sent nothing")],
+)
+def test_an_archive_that_gives_nothing_back(answers: tuple[Any, ...], said: str) -> None:
+    with giver(*answers) as port, pytest.raises(Refused, match=said):
+        archive(port).retrieve(held(datasets.chest()), [ImplicitVRLittleEndian])
+
+
+@pytest.mark.peer
+def test_who_only_stores_gives_nothing_back(tmp_path: Path) -> None:
+    with storescp(tmp_path / "got", called="ARCHIVE") as (port, _), pytest.raises(Refused, match="gives nothing back"):
+        archive(port).retrieve(held(datasets.chest()), [ImplicitVRLittleEndian])
