@@ -13,6 +13,7 @@ from orthanc import Orthanc
 from pydicom import dcmread
 from pydicom.dataset import Dataset
 from pydicom.uid import (
+    Comprehensive3DSRStorage,
     ComprehensiveSRStorage,
     GrayscaleSoftcopyPresentationStateStorage,
     SecondaryCaptureImageStorage,
@@ -58,7 +59,7 @@ def held(orthanc: Orthanc, study_instance_uid: str) -> Held:
         segs=of(SegmentationStorage),
         overlays=of(SecondaryCaptureImageStorage),
         states=of(GrayscaleSoftcopyPresentationStateStorage),
-        reports=of(ComprehensiveSRStorage),
+        reports=of(ComprehensiveSRStorage) + of(Comprehensive3DSRStorage),
     )
 
 
