@@ -1,14 +1,15 @@
 """Which source images were rejected, and what that does to their jobs."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, insert, select
 
 from dicom_node.domain import JobState, Reason, RejectionTitle
 from dicom_node.ledger.move import move
-from dicom_node.ledger.rows import insert_new
 from dicom_node.ledger.schema import instance, job, rejected
 
+#: values that one query names: SQLite takes some ten thousand
+_BATCH = 1000
 #: what a title says of an image, for people
 SAID = {
     RejectionTitle.QUALITY: "for quality reasons",
@@ -20,16 +21,34 @@ SAID = {
 _CANCELLED = (JobState.QUEUED, JobState.RUNNING, JobState.DONE, JobState.FAILED)
 
 
-def remember(tx: Connection, sop_instance_uid: str, *, title: RejectionTitle, note: str, now: float) -> bool:
-    """Note that an image was rejected, whether or not it ever comes. False: it is known."""
-    values = {"sop_instance_uid": sop_instance_uid, "title": title.value, "note": note, "at": now}
-    return insert_new(tx, rejected, values, unless=("sop_instance_uid",)) is not None
+def remember(
+    tx: Connection, sop_instance_uids: Collection[str], *, title: RejectionTitle, note: str, now: float
+) -> list[str]:
+    """Note that these images were rejected, whether or not they ever come; those that were not known, sorted.
+
+    Nobody else may enter a note at the same time: see locks.nobody_records.
+    """
+    fresh = sorted(set(sop_instance_uids) - known(tx, sop_instance_uids))
+    if fresh:
+        values = {"title": title.value, "note": note, "at": now}
+        tx.execute(insert(rejected), [{"sop_instance_uid": uid, **values} for uid in fresh])
+    return fresh
 
 
 def known(tx: Connection, sop_instance_uids: Collection[str]) -> set[str]:
     """Which of these images were rejected."""
-    asked = select(rejected.c.sop_instance_uid).where(rejected.c.sop_instance_uid.in_(sop_instance_uids))
-    return set(tx.execute(asked).scalars())
+    found: set[str] = set()
+    for some in batches(sop_instance_uids):
+        asked = select(rejected.c.sop_instance_uid).where(rejected.c.sop_instance_uid.in_(some))
+        found.update(tx.execute(asked).scalars())
+    return found
+
+
+def batches(values: Collection[str]) -> Iterator[list[str]]:
+    """As many at a time as one query may name."""
+    ordered = sorted(set(values))
+    for start in range(0, len(ordered), _BATCH):
+        yield ordered[start : start + _BATCH]
 
 
 def decline(tx: Connection, instance_id: int, *, now: float) -> bool:

@@ -7,7 +7,7 @@ from sqlalchemy import Connection, select
 
 from dicom_node.domain import RejectionTitle
 from dicom_node.ledger import recall, rejected, studies
-from dicom_node.ledger.locks import one_at_a_time
+from dicom_node.ledger.locks import nobody_records
 from dicom_node.ledger.schema import instance
 
 
@@ -38,12 +38,10 @@ def enter(
     anything else in the transaction locks one. A concluded study that loses something opens with its next revision.
     Images that were rejected before are left as they are.
     """
-    named = sorted(set(sop_instance_uids))
-    for uid in named:
-        # whoever records this image at the same moment sees the note, or is seen by it
-        one_at_a_time(tx, uid)
-    fresh = [uid for uid in named if rejected.remember(tx, uid, title=title, note=note, now=now)]
-    held = [version for uid in fresh for version in _versions(tx, uid)]
+    # whoever records one of these images at the same moment sees the note, or is seen by it
+    nobody_records(tx)
+    fresh = rejected.remember(tx, sop_instance_uids, title=title, note=note, now=now)
+    held = _versions(tx, fresh)
     stopped = withdrawn = 0
     for of in sorted({study_id, *(version.study_id for version in held)}):
         row = studies.lock(tx, of)
@@ -65,9 +63,13 @@ class _Version:
     sop_instance_uid: str
 
 
-def _versions(tx: Connection, sop_instance_uid: str) -> list[_Version]:
-    rows = select(instance.c.id, instance.c.study_id).where(instance.c.sop_instance_uid == sop_instance_uid)
-    return [
-        _Version(instance_id=key, study_id=study_id, sop_instance_uid=sop_instance_uid)
-        for key, study_id in tx.execute(rows.order_by(instance.c.id)).all()
-    ]
+def _versions(tx: Connection, sop_instance_uids: Sequence[str]) -> list[_Version]:
+    found: list[_Version] = []
+    for some in rejected.batches(sop_instance_uids):
+        rows = tx.execute(
+            select(instance.c.id, instance.c.study_id, instance.c.sop_instance_uid)
+            .where(instance.c.sop_instance_uid.in_(some))
+            .order_by(instance.c.id)
+        )
+        found += [_Version(instance_id=key, study_id=of, sop_instance_uid=uid) for key, of, uid in rows.all()]
+    return found

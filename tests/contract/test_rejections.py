@@ -1,5 +1,6 @@
 """Source images that a rejection note names: whatever came first, nothing is made of them, and what was is recalled."""
 
+import threading
 from dataclasses import replace
 
 import pytest
@@ -9,6 +10,7 @@ from dicom_node.domain import InstanceState, JobState, Reason, RejectionTitle, S
 from dicom_node.errors import LostRace
 from dicom_node.ledger import (
     Ledger,
+    Tx,
     deliveries,
     findings,
     instances,
@@ -182,3 +184,45 @@ def test_a_note_goes_before_the_images_that_wait_and_opens_no_study_by_itself(wo
     assert world.study().state is StudyState.CONCLUDED
     world.unread(first, JobState.DECLINED, Reason.REJECTION_NOTE, now=32.0)
     assert (world.study().state, world.study().revision) == (StudyState.CONCLUDED, 1)
+
+
+def test_a_note_of_thousands_is_entered_in_one_go(world: World) -> None:
+    world.receive(arrival(1), arrival(2))
+    named = [f"1.2.826.0.1.{number}" for number in range(2, 12_002)]
+    assert _reject(world, *named) == Effect(images=1, jobs=1, results=0)
+    assert _reject(world, *named) == NOTHING
+    assert _declined(world) == [False, True]
+
+
+@pytest.mark.parametrize("first", ["image", "note"])
+def test_an_image_and_its_note_at_the_same_moment_cannot_miss_each_other(world: World, first: str) -> None:
+    begun, go_on = threading.Event(), threading.Event()
+
+    def record(tx: Tx) -> None:
+        instances.record(tx, arrival(1), parameters=PARAMETERS, now=30.0)
+
+    def reject(tx: Tx) -> None:
+        rejections.enter(tx, [IMAGE], title=RejectionTitle.QUALITY, note="1.2.3", study_id=1, now=30.0)
+
+    world.receive(arrival(9))
+    one, other = (record, reject) if first == "image" else (reject, record)
+
+    def slow() -> None:
+        with world.ledger.transaction() as tx:
+            one(tx)
+            begun.set()
+            assert go_on.wait(20)
+
+    def quick() -> None:
+        with world.ledger.transaction() as tx:
+            other(tx)
+
+    threads = [threading.Thread(target=slow), threading.Thread(target=quick)]
+    threads[0].start()
+    assert begun.wait(20)
+    threads[1].start()
+    threads[1].join(0.3)  # until it waits for the first; were it done by then, all the better
+    go_on.set()
+    for thread in threads:
+        thread.join(20)
+    assert _declined(world) == [False, True]
