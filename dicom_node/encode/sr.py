@@ -64,7 +64,8 @@ def _document(
         remarks.append(f"Not copied from the source, whose values cannot be written: {', '.join(left_out)}")
     remarks = [ascii_text(remark, most=1024) for remark in remarks]
     result.update(measurement_report(ours, software_version=context.software_version, remarks=remarks))
-    maker = (Kind.SR, profile, ENCODER_VERSION)
+    called = (context.sr_description, str(context.sr_series_number))
+    maker = (context.software_version, *called, Kind.SR, profile, ENCODER_VERSION)
     models = _models(ours)
     result.SOPClassUID = UID(PROFILES[profile].sr_class)
     result.SOPInstanceUID = derived_uid("report", *_outcomes(ours, others, context), *maker)

@@ -42,4 +42,6 @@ def frame_of_reference_uid(source_sop_instance_uid: str) -> str:
 
 
 def _maker(kind: Kind, profile: Profile, context: EncodeContext) -> tuple[str, ...]:
-    return (context.model_digest, context.parameters, kind, profile, ENCODER_VERSION)
+    """Who made it and what it is called: all that is written into a result beside what was found, times apart."""
+    called = (getattr(context, f"{kind}_description"), str(getattr(context, f"{kind}_series_number")))
+    return (context.model_digest, context.parameters, context.software_version, *called, kind, profile, ENCODER_VERSION)

@@ -52,9 +52,20 @@ def test_whatever_goes_in_gives_another_uid() -> None:
         replace(CONTEXT, input_digest="d4" * 32),
         replace(CONTEXT, model_digest="d4" * 32),
         replace(CONTEXT, parameters="d4" * 32),
+        # it stands in the footer and in Software Versions
+        replace(CONTEXT, software_version="9.9"),
     ]
     results = [encode(kind, profile, context=context) for context in contexts for profile, kind in ALL]
     assert len({result.sop_instance_uid for result in results}) == len(results)
+
+
+@pytest.mark.parametrize(("profile", "kind"), ALL)
+def test_a_uid_never_has_two_contents_when_a_series_is_called_otherwise(profile: Profile, kind: Kind) -> None:
+    before = encode(kind, profile)
+    for called in ({f"{kind}_description": "AI RESEARCH other"}, {f"{kind}_series_number": 8800}):
+        after = encode(kind, profile, context=replace(CONTEXT, **called))
+        assert after.sop_instance_uid != before.sop_instance_uid
+        assert after.series_instance_uid != before.series_instance_uid
 
 
 @pytest.mark.parametrize(("profile", "kind"), ALL)
