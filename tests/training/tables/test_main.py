@@ -121,3 +121,11 @@ def test_numbers_survive_being_written(tmp_path: Path) -> None:
 
 def test_every_table_has_a_command() -> None:
     assert set(TABLES) == {"ablation", "unseen", "perceptual", "blind", "gallery"}
+
+
+def test_the_model_card_has_a_place_and_a_command_for_every_table() -> None:
+    card = (Path(__file__).parents[3] / "training" / "docs" / "README.md").read_text()
+    for name in {"evaluation", *TABLES} - {"gallery"}:
+        assert card.count(f"<!-- table: {name} -->") == card.count(f"<!-- end of table: {name} -->") == 1
+    for name in TABLES:
+        assert f"python -m training.tables {name} " in card
