@@ -5,10 +5,10 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection, func, select, true, update
 
-from dicom_node.domain import Finding, JobState, Reason, RejectionTitle
+from dicom_node.domain import Finding, JobState, Reason
 from dicom_node.errors import LostRace
 from dicom_node.ledger import findings as finding_rows
-from dicom_node.ledger import instances, models, recall, studies
+from dicom_node.ledger import instances, models, studies, succession
 from dicom_node.ledger import results as result_rows
 from dicom_node.ledger.move import move
 from dicom_node.ledger.rows import InstanceRow, StoredResult
@@ -115,9 +115,9 @@ def finish_done(
     """
     of = studies.lock(tx, claim.study_id, sop_instance_uid=claim.instance.sop_instance_uid)
     end(tx, claim, JobState.DONE, now=now, score=float(score))
-    stands = _stands(tx, claim)
+    stands = succession.stands(tx, claim.instance)
     if stands:
-        _take_over(tx, claim, now=now)
+        succession.take_over(tx, claim.instance, job_id=claim.job_id, model_digest=claim.model, now=now)
         studies.reopen(tx, of, now=now, reason="a late job was done")
     finding_rows.store(tx, claim.job_id, findings)
     result_rows.store(tx, results, job_id=claim.job_id, study_id=claim.study_id, now=now, current=stands)
@@ -133,10 +133,10 @@ def finish_unread(tx: Connection, claim: ClaimedJob, to: JobState, *, reason: Re
     """
     of = studies.lock(tx, claim.study_id, sop_instance_uid=claim.instance.sop_instance_uid)
     end(tx, claim, to, now=now, reason=reason.value, reason_code=reason.value, detail=detail)
-    if not _stands(tx, claim) or (to is JobState.UNREADABLE and not claim.instance.is_current):
+    if not succession.stands(tx, claim.instance) or (to is JobState.UNREADABLE and not claim.instance.is_current):
         return
     if to is JobState.DECLINED:
-        _take_over(tx, claim, now=now)
+        succession.take_over(tx, claim.instance, job_id=claim.job_id, model_digest=claim.model, now=now)
     if reason is not Reason.REJECTION_NOTE:
         studies.reopen(tx, of, now=now, reason=f"a late job was {to.value}")
 
@@ -286,24 +286,3 @@ def next_expiry(tx: Connection) -> float | None:
         select(func.min(job.c.lease_until)).where(in_state(job.c.state, JobState.RUNNING))
     ).scalar()
     return expiry
-
-
-def _stands(tx: Connection, claim: ClaimedJob) -> bool:
-    """The version is the current one, or newer: neither a later version nor a person has replaced it."""
-    standing = instances.current(tx, claim.instance.sop_instance_uid)
-    if standing is None or standing.instance_id == claim.instance.instance_id:
-        return True
-    return not claim.instance.is_current and standing.instance_id < claim.instance.instance_id
-
-
-def _take_over(tx: Connection, claim: ClaimedJob, *, now: float) -> None:
-    """Nothing that was made of the image before is current any more."""
-    if claim.instance.is_current:
-        earlier = result_rows.of_model(tx, claim.instance.sop_instance_uid, model_digest=claim.model)
-        result_rows.supersede(tx, earlier, now=now)
-    else:
-        earlier = result_rows.retire(tx, claim.instance.sop_instance_uid, now=now)
-        instances.make_current(tx, claim.instance)
-    title = tx.execute(select(job.c.recall_title).where(job.c.id == claim.job_id)).scalar_one()
-    if title:
-        recall.mark(tx, [row.result_id for row in earlier], title=RejectionTitle(title), now=now)
