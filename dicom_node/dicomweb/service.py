@@ -14,6 +14,7 @@ import requests
 from dicomweb_client import DICOMwebClient
 from dicomweb_client.web import _Transaction
 from pydicom.dataset import Dataset
+from pydicom.errors import InvalidDicomError
 
 from dicom_node.dicomweb.session import open_session
 from dicom_node.errors import PeerUnavailable, Refused
@@ -35,6 +36,7 @@ _NO_ANSWER = (
     IndexError,
     RecursionError,
     ElementTree.ParseError,
+    InvalidDicomError,
 )
 
 # both tell every failure to whoever listens, with the UIDs in our addresses; the node tells it itself, without
@@ -98,12 +100,15 @@ class DICOMwebService:
         """
         with self._reaching():
             try:
-                return list(self._client.search_for_instances(study_instance_uid, get_remaining=False))
+                found = self._client.search_for_instances(study_instance_uid, get_remaining=False)
             except requests.HTTPError as error:
                 answer = _answered(error)
                 if answer.status_code == HTTPStatus.NOT_FOUND and _is_dicom(answer):
                     return []
                 raise
+            if not all(isinstance(item, dict) for item in found):
+                raise ValueError("an answer of items that are no data sets")
+            return list(found)
 
     def retrieve(self, study_instance_uid: str, series_instance_uid: str, sop_instance_uid: str) -> Dataset:
         """WADO-RS: one instance in whatever transfer syntax it is kept, with file meta.
@@ -111,12 +116,15 @@ class DICOMwebService:
         Raises PeerUnavailable, and Refused where it gives none.
         """
         with self._reaching():
-            return self._client.retrieve_instance(
+            found = self._client.retrieve_instance(
                 study_instance_uid,
                 series_instance_uid,
                 sop_instance_uid,
                 media_types=(("application/dicom", "*"),),
             )
+            if found is None:
+                raise ValueError("an answer of no part")
+            return found
 
     @contextlib.contextmanager
     def _reaching(self) -> Iterator[None]:
@@ -133,10 +141,10 @@ class DICOMwebService:
             raise Refused(f"{self._where} sends us elsewhere: set dicomweb_url to where it really is") from error
         except requests.exceptions.SSLError as error:
             raise PeerUnavailable(f"no TLS with {self._where} ({_innermost(error)}): check dicomweb_ca") from error
+        except (requests.exceptions.InvalidJSONError, *_NO_ANSWER) as error:
+            raise Refused(f"{self._where} answered with what is no DICOMweb ({type(error).__name__})") from error
         except requests.RequestException as error:
             raise PeerUnavailable(f"{self._where} cannot be reached, or broke off ({_innermost(error)})") from error
-        except _NO_ANSWER as error:
-            raise Refused(f"{self._where} answered with what is no DICOMweb ({type(error).__name__})") from error
 
 
 #: HTTP statuses of clients' errors that pass: timeout, too early, too many requests

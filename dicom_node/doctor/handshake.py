@@ -9,6 +9,7 @@ from pathlib import Path
 from types import TracebackType
 
 from pydicom.dataset import Dataset
+from pydicom.errors import InvalidDicomError
 from pydicom.uid import UID, ExplicitVRLittleEndian, KeyObjectSelectionDocumentStorage
 
 from dicom_node.config import PeerSection, Settings
@@ -221,6 +222,9 @@ class Handshake:
             return warning(what, f"not given back: {error}", "ask its people to look at it")
         except _OUR_ERRORS as error:
             return failed(what, str(error), "ask its people to look at it")
+        except (ValueError, NotImplementedError, InvalidDicomError) as error:
+            said = f"comes back as what cannot be read ({type(error).__name__})"
+            return failed(what, said, "it must not be used until it gives back DICOM")
         self._compared += 1
         if found.spoilt:
             return failed(what, f"comes back changed: {found.spoilt}", "it must not be used until it keeps this")

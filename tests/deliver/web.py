@@ -47,8 +47,10 @@ class StoreService:
         self.kept: dict[str, bytes] = {}
         self.came: Counter[str] = Counter()
         self.requests: list[dict[str, str]] = []
+        #: what a GET of a path below PATH is answered with; else 404
+        self.documents: dict[str, Reply] = {}
         self._closing = threading.Event()
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self._post))
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self._post, self._get))
         self._server.daemon_threads = True
         self._scheme = "http"
         if tls is not None:
@@ -90,12 +92,12 @@ class StoreService:
             self._trickle(handler)
             return
         said = _store_response(uids, reply.failure) if reply.body is None else reply.body
-        handler.send_response(reply.status)
-        for name, value in {"Content-Type": reply.content_type, **reply.headers}.items():
-            handler.send_header(name, value)
-        handler.send_header("Content-Length", str(len(said)))
-        handler.end_headers()
-        handler.wfile.write(said)
+        _answer(handler, reply, said)
+
+    def _get(self, handler: BaseHTTPRequestHandler) -> None:
+        path = handler.path.partition("?")[0].removeprefix(self.path)
+        reply = self.documents.get(path, Reply(status=404, body=b"nothing here", content_type="text/plain"))
+        _answer(handler, reply, reply.body or b"")
 
     def _trickle(self, handler: BaseHTTPRequestHandler) -> None:
         handler.close_connection = True
@@ -108,7 +110,18 @@ class StoreService:
                 handler.wfile.write(b" ")
 
 
-def _handler(post: Callable[[BaseHTTPRequestHandler, bytes], None]) -> type[BaseHTTPRequestHandler]:
+def _answer(handler: BaseHTTPRequestHandler, reply: Reply, said: bytes) -> None:
+    handler.send_response(reply.status)
+    for name, value in {"Content-Type": reply.content_type, **reply.headers}.items():
+        handler.send_header(name, value)
+    handler.send_header("Content-Length", str(len(said)))
+    handler.end_headers()
+    handler.wfile.write(said)
+
+
+def _handler(
+    post: Callable[[BaseHTTPRequestHandler, bytes], None], get: Callable[[BaseHTTPRequestHandler], None]
+) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
 
@@ -116,7 +129,7 @@ def _handler(post: Callable[[BaseHTTPRequestHandler, bytes], None]) -> type[Base
             post(self, self.rfile.read(int(self.headers["Content-Length"])))
 
         def do_GET(self) -> None:
-            self.send_error(404)
+            get(self)
 
         def log_message(self, format: str, *args: Any) -> None:
             """Quiet."""
