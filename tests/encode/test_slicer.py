@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 
 from dicom_node.domain import Finding, Kind, Profile
 from dicom_node.encode.findings import united_mask
+from dicom_node.encode.tracking import tracking
+from tests.encode.reports import FINDINGS, reading, report, reported
 from tests.encode.sources import encode, film, finding, full, header
 
 DCMQI = importlib.util.find_spec("dcmqi")
@@ -22,16 +24,28 @@ DCMQI = importlib.util.find_spec("dcmqi")
 pytestmark = pytest.mark.skipif(DCMQI is None, reason="dcmqi is not installed: pip install dcmqi (Linux on x86-64)")
 
 
+def program(name: str) -> str:
+    """Where one of dcmqi's programs lies."""
+    assert DCMQI is not None
+    assert DCMQI.submodule_search_locations
+    return str(Path(DCMQI.submodule_search_locations[0]) / "bin" / name)
+
+
 def converted(
     profile: Profile, shape: tuple[int, int], findings: tuple[Finding, ...], folder: Path
 ) -> tuple[subprocess.CompletedProcess[str], list[NDArray[np.bool_]], list[dict[str, str]]]:
     """What the converter said, the mask of each segment (rows, columns), and what it read of each segment."""
-    assert DCMQI is not None
-    assert DCMQI.submodule_search_locations
-    program = Path(DCMQI.submodule_search_locations[0]) / "bin" / "segimage2itkimage"
     data = encode(Kind.SEG, profile, of=header(full()), pixels=film(*shape), findings=findings).data
     (folder / "seg.dcm").write_bytes(data)
-    command = [str(program), "--inputDICOM", "seg.dcm", "--outputDirectory", ".", "--outputType", "nrrd"]
+    command = [
+        program("segimage2itkimage"),
+        "--inputDICOM",
+        "seg.dcm",
+        "--outputDirectory",
+        ".",
+        "--outputType",
+        "nrrd",
+    ]
     said = subprocess.run(command, capture_output=True, text=True, check=False, cwd=folder)
     if said.returncode != 0:
         return said, [], []
@@ -99,3 +113,27 @@ def test_it_reads_the_one_segment_of_ohif_too_and_refuses_what_has_no_plane(tmp_
     said, *_ = converted(Profile.STRICT, (64, 48), pair, tmp_path)
     assert said.returncode != 0
     assert "Plane Orientation (Patient) is missing" in said.stdout + said.stderr
+
+
+def test_the_report_beside_it_is_read_too_and_tracks_the_same_findings(tmp_path: Path) -> None:
+    (tmp_path / "sr.dcm").write_bytes(report(reported(), profile=Profile.SLICER).data)
+    command = [program("tid1500reader"), "--inputDICOM", "sr.dcm", "--outputMetadata", "sr.json"]
+    said = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path)
+    assert (said.returncode, said.stderr) == (0, "")
+    told = json.loads((tmp_path / "sr.json").read_text())
+    assert told["VerificationFlag"] == "UNVERIFIED"
+    groups = told["Measurements"]
+    assert len(groups) == len(FINDINGS)
+    for number, (group, one) in enumerate(zip(groups, FINDINGS, strict=True), start=1):
+        context = reading(1)
+        tracked = tracking(
+            number,
+            input_digest=context.input_digest,
+            model_digest=context.model_digest,
+            parameters=context.parameters,
+        )
+        assert (group["TrackingIdentifier"], group["TrackingUniqueIdentifier"]) == (tracked.identifier, tracked.uid)
+        assert group["Finding"]["CodeValue"] == "52988006"
+        measured = {item["quantity"]["CodeMeaning"]: float(item["value"]) for item in group["measurementItems"]}
+        assert measured["Certainty of Finding"] == pytest.approx(one.confidence * 100)
+        assert measured.get("Area") == (None if one.area_mm2 is None else pytest.approx(one.area_mm2))
