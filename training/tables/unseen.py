@@ -7,7 +7,7 @@ channel a disease, another disease's will do.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -45,6 +45,9 @@ class Measured:
 
     #: (B, P) recall at POINTS
     recall: Floats
+    #: (B, P) the same when every film with the target has the boxes of another such film, what is found by chance;
+    #: asked of `left_out` alone
+    chance: Floats | None
     #: (B,) films with the target against clean normals, mean of the halves
     auroc: Floats
 
@@ -76,17 +79,42 @@ def halves(examples: Sequence[Example], target: str) -> list[Half]:
     ]
 
 
-def of_networks(of: Sequence[Half], predictions: Sequence[Predictions]) -> Measured:
+def of_networks(of: Sequence[Half], predictions: Sequence[Predictions], by_chance: bool) -> Measured:
     """One network a half."""
-    hits, total, ranks = [], [], []
-    for half, predicted in zip(of, predictions, strict=True):
-        here = predicted.on([example.id for example in half.examples])
+    here = [part.on([e.id for e in half.examples]) for half, part in zip(of, predictions, strict=True)]
+    ranks = [
+        auroc(part.images.astype(np.float64), ~half.normal, half.normal, half.drawn)
+        for half, part in zip(of, here, strict=True)
+    ]
+    return Measured(
+        recall=_recall(of, here),
+        chance=_recall(of, [exchanged(part, ~half.normal) for half, part in zip(of, here, strict=True)])
+        if by_chance
+        else None,
+        auroc=np.mean(ranks, axis=0),
+    )
+
+
+def _recall(of: Sequence[Half], predictions: Sequence[Predictions]) -> Floats:
+    hits, total = [], []
+    for half, here in zip(of, predictions, strict=True):
         outcomes = match(here, [truth_of(example) for example in half.examples])
         hits.append(hits_at(outcomes, half.drawn, list(POINTS), counted=half.normal, of=half.target))
         total.append(half.drawn @ outcomes.findings_on(half.target))
-        ranks.append(auroc(here.images.astype(np.float64), ~half.normal, half.normal, half.drawn))
-    recall = divide(np.sum(hits, axis=0), np.sum(total, axis=0)[:, None])
-    return Measured(recall=recall, auroc=np.mean(ranks, axis=0))
+    return divide(np.sum(hits, axis=0), np.sum(total, axis=0)[:, None])
+
+
+def exchanged(predictions: Predictions, films: Bools) -> Predictions:
+    """The boxes of `films` (N,) handed on among them in a ring of random order; all else as it was."""
+    ring = np.random.default_rng(0).permutation(np.flatnonzero(films))
+    source = np.arange(len(films))
+    source[ring] = np.roll(ring, 1)
+    return replace(
+        predictions,
+        boxes=tuple(predictions.boxes[index] for index in source),
+        scores=tuple(predictions.scores[index] for index in source),
+        channels=tuple(predictions.channels[index] for index in source),
+    )
 
 
 def find(runs: Sequence[Run], arm: str, target: str, role: str) -> list[list[Run]]:
@@ -126,12 +154,22 @@ def measure(examples: Sequence[Example], runs: Sequence[Run]) -> Results:
         for arm in arms_of(runs):
             for role in ROLES:
                 seeds = [
-                    of_networks(of, [shared[r.folder] if r.target is None else r.predictions() for r in pair])
+                    of_networks(
+                        of,
+                        [shared[run.folder] if run.target is None else run.predictions() for run in pair],
+                        by_chance=role == "left_out",
+                    )
                     for pair in find(runs, arm, target, role)
                 ]
                 if seeds:
-                    results[target, arm, role] = Measured(
-                        recall=over_seeds([one.recall for one in seeds], arm + role),
-                        auroc=over_seeds([one.auroc for one in seeds], arm + role),
-                    )
+                    results[target, arm, role] = _mean(seeds, arm + role)
     return Results(measured=results, counts=counts)
+
+
+def _mean(seeds: Sequence[Measured], name: str) -> Measured:
+    chances = [one.chance for one in seeds if one.chance is not None]
+    return Measured(
+        recall=over_seeds([one.recall for one in seeds], name),
+        chance=over_seeds(chances, name) if chances else None,
+        auroc=over_seeds([one.auroc for one in seeds], name),
+    )

@@ -12,6 +12,8 @@ from training.readers import sentence
 from training.tables.runs import Run, budget
 from training.tables.unseen import POINTS, ROLES, Measured, Results, arms_of, find, measure
 
+#: of POINTS
+WORDS = ("a quarter of a false positive", "one false positive")
 #: the arm that the others are held against
 PLAIN = "binary"
 
@@ -38,20 +40,23 @@ def recall_sheet(runs: Sequence[Run], results: Results, point: int, readers: str
             if seen is None and left is None and control is None:
                 continue
             kept = None if left is None or seen is None else estimate(divide(left, seen))
-            three = (_estimate(one) for one in (seen, left, control))
-            rows.append((target, films, findings, arm, *three, kept, _change(left, seen), _change(left, control)))
+            without = results.measured.get((target, arm, "left_out"))
+            chance = None if without is None or without.chance is None else without.chance[:, point]
+            figures = (*(_estimate(one) for one in (seen, left, control)), kept, _estimate(chance))
+            rows.append((target, films, findings, arm, *figures, _change(left, seen), _change(left, control)))
     return Sheet(
-        title=f"Diseases never seen: recall at {list(POINTS.values())[point]} false positives a normal film",
+        title=f"Diseases never seen: recall at {WORDS[point]} a normal film",
         columns=(
             *("target", "films", "findings", "arm", "seen", "left out", "control"),
-            *("share kept", "left out − seen", "left out − control"),
+            *("share kept", "left out, by chance", "left out − seen", "left out − control"),
         ),
         rows=tuple(rows),
         notes=(
             "A hit is IoU ≥ 0.4 with a finding of the target; thresholds found on the clean normals of the half that "
             "is measured on, for each network and in each bootstrap row by itself. 'Left out' trained without any film "
             "that shows or reports the target, 'control' without as many films of the same status and size, taken at "
-            "random. [95 % interval]: 1,000 bootstraps by patient, paired.",
+            "random. 'By chance': the films with the target have each other's boxes. "
+            "[95 % interval]: 1,000 bootstraps by patient, paired.",
             *([readers] if readers else []),
             f"Each run: {budget(runs)}.",
             *missing(runs),

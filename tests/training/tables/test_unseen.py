@@ -4,12 +4,14 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from tests.training.tables.conftest import ELSEWHERE, PLACE, Said, film, said
 from training.datalist import Example
 from training.protocol import fold_of
 from training.tables.runs import read_runs
+from training.tables.unseen import exchanged
 from training.tables.unseen_sheets import unseen
 
 KINDS = ["Effusion", "Mass", None, None]
@@ -55,6 +57,8 @@ def test_recall_of_each_role(leave: Callable[..., Path]) -> None:
     assert effusion["left out − seen"].value == pytest.approx(-0.4)
     # Paired: half of the films change, which unpaired intervals would not know.
     assert effusion["left out − seen"].high < -0.25
+    # Here all findings lie in the same place: by chance as much is found as at all.
+    assert effusion["left out, by chance"].value == pytest.approx(0.4)
     assert effusion["left out − control"].value == pytest.approx(-0.3)
     assert one.rows[0][4].value == pytest.approx(0.8)
     # The target is effusions, though the films show masks as well.
@@ -81,6 +85,18 @@ def test_a_network_that_marks_normals_first_finds_nothing_at_equal_false_positiv
     quarter, one, *_ = unseen(FILMS, read_runs(runs, "unseen"))
     assert quarter.rows[0][4].value == 0
     assert one.rows[0][4].value == 1
+
+
+def test_by_chance_is_with_the_boxes_of_another_film() -> None:
+    films = [film(0, None), *(film(n, "Effusion") for n in range(1, 5))]
+    own = {one.id: (0.1 * index, 0.0, 0.1 * index + 0.1, 0.1) for index, one in enumerate(films)}
+    predictions = said(films, lambda one: ([(own[one.id], 0.5)], float(one.id.split()[1])))
+    others = exchanged(predictions, np.array([False, True, True, True, True]))
+    places = [boxes[0, 0] for boxes in others.boxes]
+    assert sorted(places) == pytest.approx([0, 0.1, 0.2, 0.3, 0.4], abs=1e-6)
+    assert places[0] == 0
+    assert all(abs(place - 0.1 * index) > 0.05 for index, place in enumerate(places) if index)
+    assert others.images.tolist() == predictions.images.tolist()
 
 
 def test_half_a_pair_is_not_there(leave: Callable[..., Path]) -> None:
