@@ -2,9 +2,11 @@
 
 from collections.abc import Iterator
 from datetime import UTC, date, datetime
+from io import BytesIO
 from pathlib import Path
 
 import pytest
+from pydicom import dcmread
 from pydicom.dataset import Dataset
 
 from dicom_node.analyse.decoded import Decoded, DecodeRequest
@@ -12,7 +14,7 @@ from dicom_node.analyse.examination import Examination, Status
 from dicom_node.analyse.examine import Examiner, examine
 from dicom_node.analyse.results import Encoding, require_threshold, require_thresholds
 from dicom_node.config import PeerSection, Settings
-from dicom_node.domain import Kind, Profile, Reason
+from dicom_node.domain import Clean, Kind, Profile, Reason
 from dicom_node.errors import ConfigurationError
 from dicom_node.sections import AnalyseSection, ModelSection, ResultsSection, SelectSection
 from tests import datasets
@@ -124,24 +126,60 @@ def test_closing_waits_for_nobody(tmp_path: Path):
 
 
 @pytest.mark.parametrize(
-    ("dataset", "kinds"), [(with_lesion(), [Kind.SEG, Kind.SC]), (datasets.chest(100, 90), [Kind.SC])]
+    ("dataset", "clean", "kinds"),
+    [
+        (
+            with_lesion(),
+            Clean.NOTHING,
+            {Profile.STRICT: [Kind.SEG, Kind.SC], Profile.CLASSIC_PACS: [Kind.SC, Kind.GSPS]},
+        ),
+        (datasets.chest(100, 90), Clean.ONCE, {Profile.STRICT: [Kind.SC], Profile.CLASSIC_PACS: []}),
+        (datasets.chest(100, 90), Clean.EVERYWHERE, {Profile.STRICT: [Kind.SC], Profile.CLASSIC_PACS: [Kind.SC]}),
+        (datasets.chest(100, 90), Clean.NOTHING, {Profile.STRICT: [], Profile.CLASSIC_PACS: []}),
+    ],
 )
 def test_results_of_a_finding_and_of_none(
-    examiner: Examiner[Path], tmp_path: Path, dataset: Dataset, kinds: list[Kind]
+    examiner: Examiner[Path], tmp_path: Path, dataset: Dataset, clean: Clean, kinds: dict[Profile, list[Kind]]
 ):
-    encoding = Encoding(manifest=MANIFEST, model=ModelSection(), results=ResultsSection(), parameters="0" * 64)
+    encoding = Encoding(
+        manifest=MANIFEST, model=ModelSection(), results=ResultsSection(clean=clean), parameters="0" * 64
+    )
     examination = examined(examiner, dataset, tmp_path)
     assert examination.header is not None
     assert examination.film is not None
-    results = encoding.encode(
-        (Profile.STRICT,),
+    results = list(
+        encoding.encode(
+            kinds,
+            header=examination.header,
+            film=examination.film,
+            findings=examination.findings,
+            input_digest="1" * 64,
+            content_time=datetime(2025, 3, 5, tzinfo=UTC),
+        )
+    )
+    assert {profile: [one.kind for one in results if one.profile is profile] for profile in kinds} == kinds
+
+
+def test_a_presentation_state_shows_the_window_of_the_film_where_the_source_has_none(
+    examiner: Examiner[Path], tmp_path: Path
+):
+    encoding = Encoding(manifest=MANIFEST, model=ModelSection(), results=ResultsSection(), parameters="0" * 64)
+    lesion = with_lesion()
+    del lesion.WindowCenter, lesion.WindowWidth
+    examination = examined(examiner, lesion, tmp_path)
+    assert examination.header is not None
+    assert examination.film is not None
+    assert examination.film.window is not None
+    *_, state = encoding.encode(
+        [Profile.CLASSIC_PACS],
         header=examination.header,
         film=examination.film,
         findings=examination.findings,
         input_digest="1" * 64,
         content_time=datetime(2025, 3, 5, tzinfo=UTC),
     )
-    assert [result.kind for result in results] == kinds
+    (voi,) = dcmread(BytesIO(state.data)).SoftcopyVOILUTSequence
+    assert (voi.WindowCenter, voi.WindowWidth) == pytest.approx(examination.film.window[:2])
 
 
 def test_a_threshold_at_which_the_model_was_never_validated_is_refused():
