@@ -1,11 +1,13 @@
 """Wiring: one process a role; a room is imported only inside the role that runs it: receive never loads torch."""
 
 import contextlib
+import functools
 import os
+import queue
 import signal
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from dicom_node.config import Role, Settings, load_settings, require_routes
@@ -15,13 +17,15 @@ from dicom_node.errors import NodeError
 DRAIN_DEADLINE = 20.0
 
 
-def _room(role: Role) -> Callable[[Settings, threading.Event], None]:
+def _room(role: Role, renewals: Iterator[Settings]) -> Callable[[Settings, threading.Event], None]:
     if role is Role.RECEIVE:
-        from dicom_node.receive.role import run
+        from dicom_node.receive import role as receive
+
+        return functools.partial(receive.run, renewals=renewals)
+    if role is Role.CONCLUDE:
+        from dicom_node.conclude.role import run
     elif role is Role.ANALYSE:
         from dicom_node.analyse.role import run
-    elif role is Role.CONCLUDE:
-        from dicom_node.conclude.role import run
     else:
         from dicom_node.deliver.role import run
     return run
@@ -30,20 +34,48 @@ def _room(role: Role) -> Callable[[Settings, threading.Event], None]:
 def run_role(role: Role, settings_path: Path, *, supervised: bool = False) -> None:
     """Run one role until SIGTERM or SIGINT or, where `supervised`, until the supervisor's pipe on stdin ends.
 
+    At SIGHUP the receive role reads its settings and certificates again and drops nobody; every other role drains
+    and ends, so that whoever keeps it starts it with the new ones.
+
     Raises ConfigurationError for settings that make no sense, SchemaMismatch for another version's ledger.
     """
-    from dicom_node import logs
+    from dicom_node import audit, logs
 
     settings = load_settings(settings_path)
     require_routes(settings)
     logs.configure(settings.node, role)
+    trail = audit.configure(settings)
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
+    hangups: queue.SimpleQueue[int] = queue.SimpleQueue()
+    # a terminal that closes means "stop", not "read the settings again"
+    reads_again = role is Role.RECEIVE and not sys.stderr.isatty()
+    signal.signal(signal.SIGHUP, lambda *_: hangups.put(1) if reads_again else stop.set())
     if supervised:
         threading.Thread(target=_stop_at_end_of_pipe, args=(stop,), name="supervisor-pipe", daemon=True).start()
     threading.Thread(target=_leave_after_deadline, args=(stop,), name="drain-deadline", daemon=True).start()
-    _room(role)(settings, stop)
+    trail.application(starts=True)
+    try:
+        _room(role, _renewals(settings_path, hangups))(settings, stop)
+    finally:
+        trail.application(starts=False)
+        trail.close()
+
+
+def _renewals(settings_path: Path, hangups: "queue.SimpleQueue[int]") -> Iterator[Settings]:
+    """The settings as they are after each SIGHUP, as long as they make sense."""
+    import structlog
+
+    while True:
+        hangups.get()
+        try:
+            settings = load_settings(settings_path)
+            require_routes(settings)
+        except NodeError as error:
+            structlog.get_logger().error("the new settings are not taken, the old ones stay", why=str(error))
+        else:
+            yield settings
 
 
 def _stop_at_end_of_pipe(stop: threading.Event) -> None:

@@ -10,6 +10,7 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
+from dicom_node.addresses import is_loopback
 from dicom_node.domain import Mode, Profile
 from dicom_node.errors import ConfigurationError
 from dicom_node.sections import (
@@ -26,10 +27,12 @@ from dicom_node.sections import (
     Role,
     SelectSection,
 )
+from dicom_node.security import AuditSection, TLSSection
 
 __all__ = [
     "AETitle",
     "AnalyseSection",
+    "AuditSection",
     "ConcludeSection",
     "DeliverSection",
     "ModelSection",
@@ -41,6 +44,7 @@ __all__ = [
     "Role",
     "SelectSection",
     "Settings",
+    "TLSSection",
     "load_settings",
     "require_routes",
 ]
@@ -59,6 +63,8 @@ class Settings(BaseSettings):
 
     node: NodeSection = NodeSection()
     receive: ReceiveSection = ReceiveSection()
+    tls: TLSSection = TLSSection()
+    audit: AuditSection = AuditSection()
     select: SelectSection = SelectSection()
     model: ModelSection = ModelSection()
     analyse: AnalyseSection = AnalyseSection()
@@ -81,6 +87,16 @@ class Settings(BaseSettings):
                     raise ValueError(
                         f"peers.{peer.name}.results_to: {wanted!r} is no destination; "
                         "give that peer a host and a mode (send, hold or off)"
+                    )
+        return self
+
+    @model_validator(mode="after")
+    def _passcodes_must_be_encrypted(self) -> "Settings":
+        if not self.tls.receive and not is_loopback(self.receive.host):
+            for peer in self.sources:
+                if peer.user:
+                    raise ValueError(
+                        f"peers.{peer.name}.user: its passcode would come unencrypted; set receive = true under [tls]"
                     )
         return self
 

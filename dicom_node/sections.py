@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator, model_validator
 
-from dicom_node.addresses import may_carry_secrets, require_service_url
+from dicom_node.addresses import is_loopback, may_carry_secrets, require_service_url
 from dicom_node.domain import Clean, Mode, Profile
 
 #: PS3.5 6.2, VR AE: at most 16 characters of the default repertoire, no backslash, no control characters
@@ -235,6 +235,19 @@ class PeerSection(Section):
     profile: Profile = Profile.STRICT
     #: how results reach it: C-STORE at host and port, or STOW-RS at dicomweb_url
     transport: Transport = Transport.C_STORE
+    #: C-STORE and queries to it go over TLS
+    tls: bool = False
+    #: names that its certificate may bear (common name, DNS name or address); none: its ae_title or host where it
+    #: calls, its host where it is called
+    certificate_names: tuple[str, ...] = ()
+    #: user that it must give when it calls (User Identity Negotiation, PS3.7 D.3.3.7); none: it need not
+    user: str = ""
+    #: where that user's passcode is read, at each association: env:NAME or file:PATH
+    user_secret: str = Field(default="", repr=False)
+    #: user that the node gives when it calls this peer by DICOM; none: it gives none
+    own_user: str = ""
+    #: where that user's passcode is read, at each association: env:NAME or file:PATH
+    own_user_secret: str = Field(default="", repr=False)
     #: send pictures in a lossless compressed transfer syntax where it takes one; the pixel values are the same
     compress: bool = True
     #: its DICOMweb service, such as https://pacs.example.org/dicom-web; also where `doctor --handshake` reads back
@@ -293,6 +306,22 @@ class PeerSection(Section):
             )
         if self.dicomweb_key is not None and self.dicomweb_certificate is None:
             raise ValueError(f"peer {self.name!r}: dicomweb_key without dicomweb_certificate")
+        return self
+
+    @model_validator(mode="after")
+    def _users_must_have_passcodes(self) -> "PeerSection":
+        for key in ("user", "own_user"):
+            user, secret = getattr(self, key), getattr(self, f"{key}_secret")
+            if bool(user) != bool(secret):
+                raise ValueError(f"peer {self.name!r}: {key} and {key}_secret belong together")
+            if secret and not secret.startswith(("env:", "file:")):
+                raise ValueError(
+                    f"peer {self.name!r}: {key}_secret is env:NAME or file:PATH, never the passcode itself"
+                )
+        if self.own_user and not self.tls and not is_loopback(self.host):
+            raise ValueError(
+                f"peer {self.name!r}: own_user needs tls = true, or everyone on the way reads the passcode"
+            )
         return self
 
 

@@ -2,6 +2,7 @@
 
 import fcntl
 import os
+import queue
 import signal
 import subprocess
 import sys
@@ -12,7 +13,7 @@ from pathlib import Path
 import structlog
 
 from dicom_node.app import DRAIN_DEADLINE
-from dicom_node.config import NodeSection, Role, load_settings, require_routes
+from dicom_node.config import NodeSection, Role, Settings, load_settings, require_routes
 from dicom_node.errors import ConfigurationError
 
 log = structlog.get_logger()
@@ -31,11 +32,12 @@ class RoleKeeper(threading.Thread):
 
     def __init__(self, role: Role, settings_path: Path, stop: threading.Event) -> None:
         super().__init__(name=f"keeper-{role.value}")
-        self._role = role
+        self.role = role
         self._command = [sys.executable, "-m", "dicom_node.app", role.value, str(settings_path)]
         self._stopping = stop
         self._process: subprocess.Popen[bytes] | None = None
         self._starting = threading.Lock()
+        self._renewing = threading.Event()
 
     def run(self) -> None:
         wait = RESTART_FIRST
@@ -44,8 +46,12 @@ class RoleKeeper(threading.Thread):
             code = process.wait()
             if self._stopping.is_set():
                 return
+            if code == 0 and self._renewing.is_set():
+                self._renewing.clear()
+                log.info("role starts again with the new settings", role=self.role.value)
+                continue
             wait = RESTART_FIRST if time.monotonic() - started > GROWN_UP else min(wait * 2, RESTART_LONGEST)
-            log.error("role died", role=self._role.value, code=code, restart_in_seconds=wait)
+            log.error("role died", role=self.role.value, code=code, restart_in_seconds=wait)
             self._stopping.wait(wait)
 
     def _start(self) -> subprocess.Popen[bytes] | None:
@@ -54,8 +60,15 @@ class RoleKeeper(threading.Thread):
                 return None
             # a session of its own: a Ctrl-C on the terminal reaches the supervisor alone, which then drains the roles
             self._process = subprocess.Popen(self._command, stdin=subprocess.PIPE, start_new_session=True)  # noqa: S603 - our own module
-        log.info("role started", role=self._role.value, pid=self._process.pid)
+        log.info("role started", role=self.role.value, pid=self._process.pid)
         return self._process
+
+    def renew(self) -> None:
+        """Have the process take new settings: see app.run_role."""
+        with self._starting:
+            if self._process is not None and self._process.poll() is None:
+                self._renewing.set()
+                self._process.send_signal(signal.SIGHUP)
 
     def drain(self) -> None:
         """Ask the process to finish what it holds; call once the stop event is set."""
@@ -67,13 +80,16 @@ class RoleKeeper(threading.Thread):
         """Wait for the process until `deadline` (monotonic seconds), then kill it."""
         self.join(max(0.0, deadline - time.monotonic()))
         if self.is_alive() and self._process is not None:
-            log.warning("role did not drain in time and is killed", role=self._role.value)
+            log.warning("role did not drain in time and is killed", role=self.role.value)
             self._process.kill()
             self.join()
 
 
 def serve(settings_path: Path) -> None:
-    """Run the node until SIGTERM or SIGINT. Raises ConfigurationError and SchemaMismatch before any role starts."""
+    """Run the node until SIGTERM or SIGINT; SIGHUP has the roles take the settings as they are then.
+
+    Raises ConfigurationError and SchemaMismatch before any role starts.
+    """
     from dicom_node import logs
     from dicom_node.ledger import Ledger, url_for
 
@@ -83,12 +99,16 @@ def serve(settings_path: Path) -> None:
     lock = _only_one(settings.node)
     Ledger.migrate(url_for(settings.node))
     stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
+    told: queue.SimpleQueue[int] = queue.SimpleQueue()
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, lambda number, _: told.put(number))
     keepers = [RoleKeeper(role, settings_path.resolve(), stop) for role in Role]
     for keeper in keepers:
         keeper.start()
-    stop.wait()
+    # a terminal that closes means "stop", not "read the settings again"
+    while told.get() == signal.SIGHUP and not sys.stderr.isatty():
+        settings = _renew(settings_path, settings, keepers)
+    stop.set()
     log.info("stopping", deadline_seconds=DRAIN_DEADLINE)
     for keeper in keepers:
         keeper.drain()
@@ -96,6 +116,25 @@ def serve(settings_path: Path) -> None:
     for keeper in keepers:
         keeper.end(deadline)
     os.close(lock)
+
+
+def _renew(path: Path, running: Settings, keepers: list[RoleKeeper]) -> Settings:
+    """Hand new settings to the roles: certificates and peers to receive, which drops nobody; the others only if needed.
+
+    Certificates and secrets of what is sent are read at each connection, so nothing has to start again for those.
+    """
+    try:
+        settings = load_settings(path)
+        require_routes(settings)
+    except ConfigurationError as error:
+        log.warning("the new settings are not taken, the old ones stay", why=str(error))
+        return running
+    changed = settings != running
+    for keeper in keepers:
+        if changed or keeper.role is Role.RECEIVE:
+            keeper.renew()
+    log.info("the settings were read again", changed=changed)
+    return settings
 
 
 def _only_one(node: NodeSection) -> int:

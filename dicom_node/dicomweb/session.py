@@ -1,7 +1,6 @@
 """HTTP sessions with one DICOMweb service: who we are, whom we trust, and a deadline for every step."""
 
 import contextlib
-import os
 import time
 from collections.abc import Iterator
 from io import BytesIO
@@ -14,6 +13,7 @@ from requests.adapters import HTTPAdapter
 from requests.utils import get_environ_proxies
 
 from dicom_node.addresses import is_loopback
+from dicom_node.credentials import read_secret
 from dicom_node.errors import ConfigurationError
 from dicom_node.sections import PeerSection
 
@@ -69,20 +69,7 @@ def _authentication(peer: PeerSection) -> requests.auth.AuthBase | None:
 
 
 def _secret(peer: PeerSection) -> str:
-    kind, _, where = peer.dicomweb_secret.partition(":")
-    key = f"peers.{peer.name}.dicomweb_secret"
-    if kind == "env":
-        secret = os.environ.get(where, "")
-        if not secret:
-            raise ConfigurationError(f"{key}: the environment of this process has no {where}")
-    else:
-        try:
-            secret = Path(where).read_text(encoding="utf-8").strip()
-        except (OSError, UnicodeDecodeError) as error:
-            raise ConfigurationError(f"{key}: {where} cannot be read ({type(error).__name__})") from error
-    if not secret or not secret.isprintable():
-        raise ConfigurationError(f"{key}: what {where} holds is no password and no token: empty, or several lines")
-    return secret
+    return read_secret(peer.dicomweb_secret, key=f"peers.{peer.name}.dicomweb_secret")
 
 
 def _file(path: Path, peer: PeerSection, key: str) -> Path:

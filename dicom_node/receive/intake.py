@@ -56,6 +56,10 @@ class Intake:
         self._low_watermark = low_watermark
         self._clock = clock
 
+    def renew(self, *, parameters: str, parameters_by_source: Mapping[str, str]) -> None:
+        """What comes from now on is queued with these."""
+        self._parameters, self._by_source = parameters, dict(parameters_by_source)
+
     def has_room(self) -> bool:
         """Whether the disk is above the low watermark."""
         return self.spool.free_bytes() >= self._low_watermark
@@ -154,6 +158,16 @@ class IncomingInstance:
                     )
                 )
                 self._part.start_digest()
+
+    @property
+    def head(self) -> Head | None:
+        """Whose it is, once that was read."""
+        return self._head
+
+    @property
+    def became(self) -> str:
+        """After finish(): what became of it (an Outcome, or `own_result`), or why it was not kept."""
+        return "" if self._answer is None else self._answer[1]
 
     def write(self, data: bytes | memoryview) -> None:
         """The next bytes of the data set, as received. They are dropped where the answer is settled already."""

@@ -1,10 +1,14 @@
 """The receive role: listens, and says that it is alive, until it is told to stop."""
 
 import threading
+import time
+from collections.abc import Iterable
 
 import structlog
 
 from dicom_node.alive import HEARTBEAT, say_alive
+from dicom_node.audit import trail
+from dicom_node.certificates import ends_soon
 from dicom_node.config import Role, Settings
 from dicom_node.errors import ConfigurationError, LedgerUnavailable, OutOfRoom, StorageFault
 from dicom_node.ledger import Ledger
@@ -19,8 +23,12 @@ _log = structlog.get_logger(__name__)
 DRAIN = 10.0
 
 
-def run(settings: Settings, stop: threading.Event) -> None:
-    """Receive until `stop` is set, then drain.
+#: seconds between two looks at when certificates end
+_LOOK_AT_CERTIFICATES = 86400.0
+
+
+def run(settings: Settings, stop: threading.Event, renewals: Iterable[Settings] = ()) -> None:
+    """Receive until `stop` is set, then drain; by other settings each time that `renewals` gives some.
 
     Raises ConfigurationError where the address can't be listened at, SchemaMismatch for another version's ledger.
     """
@@ -35,9 +43,20 @@ def run(settings: Settings, stop: threading.Event) -> None:
             max_object_size=settings.receive.max_object_size,
         )
         scp = _listen(settings, intake)
-        _log.info("listening", host=settings.receive.host, port=scp.port, ae_title=settings.node.ae_title)
+        _log.info(
+            "listening",
+            host=settings.receive.host,
+            port=scp.port,
+            ae_title=settings.node.ae_title,
+            tls=settings.tls.receive,
+        )
+        threading.Thread(target=_renew, args=(renewals, settings, scp, intake), name="renewals", daemon=True).start()
+        looked = -_LOOK_AT_CERTIFICATES
         try:
             while True:
+                if time.monotonic() - looked >= _LOOK_AT_CERTIFICATES:
+                    looked = time.monotonic()
+                    _warn_of_certificates(settings)
                 _beat(ledger)
                 if stop.wait(HEARTBEAT):
                     break
@@ -48,10 +67,32 @@ def run(settings: Settings, stop: threading.Event) -> None:
         ledger.close()
 
 
+def _renew(renewals: Iterable[Settings], running: Settings, scp: StoreSCP, intake: Intake) -> None:
+    """Take what can be taken while associations are open; what can't stays as it was, and the log says so."""
+    for settings in renewals:
+        try:
+            scp.renew(settings)
+        except ConfigurationError as error:
+            _log.error("the new settings are not taken, the old ones stay", why=str(error))
+            continue
+        intake.renew(parameters=parameters_digest(settings), parameters_by_source=parameters_by_source(settings))
+        _log.info("peers and certificates were read again", tls=settings.tls.receive)
+        _warn_of_certificates(settings)
+        if (settings.receive, settings.node) != (running.receive, running.node):
+            _log.warning("[receive] and [node] are only taken at a start: restart the node")
+
+
+def _warn_of_certificates(settings: Settings) -> None:
+    for warning in ends_soon(settings.tls, now=time.time()):
+        _log.warning("a certificate ends", what=warning)
+
+
 def _listen(settings: Settings, intake: Intake) -> StoreSCP:
     receive = settings.receive
     try:
-        scp = StoreSCP(intake, receive, peers=settings.peers, ae_title=settings.node.ae_title)
+        scp = StoreSCP(
+            intake, receive, peers=settings.peers, ae_title=settings.node.ae_title, tls=settings.tls, audit=trail()
+        )
     except OSError as error:
         raise ConfigurationError(
             f"receive.host/port: cannot listen at {receive.host}:{receive.port} ({error.strerror}); "

@@ -1,33 +1,51 @@
 """The Storage SCP: the hardened server at one end, the intake at the other."""
 
+import ssl
 from collections.abc import Sequence
+from typing import Any
 
-from dicom_node.config import PeerSection, ReceiveSection
+from pynetdicom import evt
+
+from dicom_node.audit import Trail, trail
+from dicom_node.config import PeerSection, ReceiveSection, Settings, TLSSection
 from dicom_node.dimse.acceptor import AcceptorLimits, Incoming
 from dicom_node.dimse.commands import StoreRequest
 from dicom_node.dimse.contexts import accepted_contexts
 from dicom_node.dimse.requests import TEMPORARY_CONGESTION, AssociationRequest, Rejection
 from dicom_node.dimse.server import Server, ServerLimits
+from dicom_node.dimse.tls import server_context
 from dicom_node.receive.callers import Callers
 from dicom_node.receive.intake import Intake
+from dicom_node.receive.watch import DoorWatch
 
 
 class StoreSCP:
     """Listens once start() is called; C-ECHO and C-STORE for the peers that may send."""
 
     def __init__(
-        self, intake: Intake, settings: ReceiveSection, *, peers: Sequence[PeerSection], ae_title: str
+        self,
+        intake: Intake,
+        settings: ReceiveSection,
+        *,
+        peers: Sequence[PeerSection],
+        ae_title: str,
+        tls: TLSSection | None = None,
+        audit: Trail | None = None,
     ) -> None:
-        """Binds the address of `settings`. Raises OSError where it can't."""
+        """Binds the address of `settings`. Raises OSError where it can't, ConfigurationError for certificates."""
         self._intake = intake
-        self._callers = Callers(peers, ae_title=ae_title)
+        self._watch = DoorWatch(audit or trail())
+        self._let_in(peers, ae_title=ae_title, tls=tls or TLSSection())
         self._server = Server(
             (settings.host, settings.port),
             ae_title=ae_title,
             contexts=accepted_contexts(),
-            admits=self._callers.admits,
+            admits=lambda address: self._callers.admits(address),
             judge=self._judge,
             begin_store=self._begin_store,
+            handlers=[(evt.EVT_USER_ID, self._user_was_believed)],
+            tls=lambda: self._tls,
+            watch=self._watch,
             limits=ServerLimits(
                 acceptor=AcceptorLimits(
                     max_pdu=settings.max_pdu,
@@ -50,9 +68,27 @@ class StoreSCP:
         """Accept associations from now on."""
         self._server.start()
 
+    def renew(self, settings: Settings) -> None:
+        """Let in whom `settings` name, with the certificates as they are now; open associations go on.
+
+        Raises ConfigurationError, with nothing changed.
+        """
+        self._let_in(settings.peers, ae_title=settings.node.ae_title, tls=settings.tls)
+
     def close(self, *, drain: float) -> bool:
         """Refuse what is new, finish what has begun within `drain` seconds; whether all of it did."""
         return self._server.close(drain=drain)
+
+    def _let_in(self, peers: Sequence[PeerSection], *, ae_title: str, tls: TLSSection) -> None:
+        context: ssl.SSLContext | None = server_context(tls) if tls.receive else None
+        self._callers = Callers(peers, ae_title=ae_title, certificates=tls.receive and tls.mutual)
+        self._tls = context
+
+    def _user_was_believed(self, event: Any) -> tuple[bool, bytes | None]:
+        """The judge has looked at the user; who was not asked for one is not told that we believe it."""
+        if not self._callers.asks_for_user(event.assoc.requestor.primitive.calling_ae_title.strip()):
+            raise NotImplementedError
+        return True, None
 
     def _judge(self, request: AssociationRequest) -> Rejection | None:
         """Some senders take every error status for good, but a rejected association for a reason to retry."""
@@ -62,10 +98,11 @@ class StoreSCP:
         return rejection
 
     def _begin_store(self, request: StoreRequest) -> Incoming:
-        return self._intake.begin(
+        incoming = self._intake.begin(
             sop_class_uid=request.affected_sop_class_uid,
             sop_instance_uid=request.affected_sop_instance_uid,
             transfer_syntax_uid=request.transfer_syntax_uid,
             calling_ae_title=request.calling_ae_title,
             priority=request.priority,
         )
+        return self._watch.watched(incoming)
