@@ -14,6 +14,7 @@ from pydicom import dcmread
 from pydicom.dataset import Dataset
 from pydicom.uid import (
     Comprehensive3DSRStorage,
+    Comprehensive3DSRStorage,
     ComprehensiveSRStorage,
     GrayscaleSoftcopyPresentationStateStorage,
     SecondaryCaptureImageStorage,
@@ -51,15 +52,15 @@ def held(orthanc: Orthanc, study_instance_uid: str) -> Held:
         each for each in objects if is_result(each.get("Manufacturer", ""), each.get("ManufacturerModelName", ""))
     ]
 
-    def of(sop_class_uid: str) -> tuple[Dataset, ...]:
-        return tuple(each for each in results if each.SOPClassUID == sop_class_uid)
+    def of(*sop_class_uids: str) -> tuple[Dataset, ...]:
+        return tuple(each for each in results if each.SOPClassUID in sop_class_uids)
 
     return Held(
         sources=tuple(each for each in objects if each not in results),
         segs=of(SegmentationStorage),
         overlays=of(SecondaryCaptureImageStorage),
         states=of(GrayscaleSoftcopyPresentationStateStorage),
-        reports=of(ComprehensiveSRStorage) + of(Comprehensive3DSRStorage),
+        reports=of(ComprehensiveSRStorage, Comprehensive3DSRStorage) + of(Comprehensive3DSRStorage),
     )
 
 

@@ -39,9 +39,10 @@ _PLACES = """([uid, points]) => {
       const imageId = viewport.getCurrentImageId && viewport.getCurrentImageId();
       if (!imageId || !imageId.includes(uid) || !viewport.getImageData()) continue;
       const box = viewport.canvas.getBoundingClientRect();
-      return points.map(([column, row]) => {
-        const world = cornerstone.utilities.imageToWorldCoords(imageId, [column, row]);
-        const [x, y] = viewport.worldToCanvas(world);
+      const places = points.map(([column, row]) =>
+        viewport.worldToCanvas(cornerstone.utilities.imageToWorldCoords(imageId, [column, row])));
+      if (!places.flat().every(Number.isFinite)) continue;
+      return places.map(([x, y]) => {
         const inside = x > 1 && y > 1 && x < box.width - 1 && y < box.height - 1;
         const above = document.elementFromPoint(box.left + x, box.top + y);
         return [box.left + x, box.top + y, inside && viewport.element.contains(above)];
@@ -79,6 +80,11 @@ class Viewer:
     def take(self, series_description: str) -> None:
         """Bring a series into the viewport as a reader does: a double click in the list of series."""
         self.page.locator('[data-cy^="study-browser-thumbnail"]', has_text=series_description).dblclick()
+
+    def answer(self, button: str) -> None:
+        """Press a button of the question that the viewer asks, and wait until it is gone."""
+        self.page.get_by_role("button", name=button, exact=True).click()
+        self.page.get_by_role("button", name=button, exact=True).wait_for(state="detached")
 
     def wait_for_image(self, sop_instance_uid: str) -> None:
         """Until the image is on the screen in some viewport."""
