@@ -181,6 +181,16 @@ def notes(place: Archive) -> Iterator[tuple[str, set[str]]]:
         yield note.ConceptNameCodeSequence[0].CodeValue, named
 
 
+def evidence(document: Dataset) -> set[str]:
+    """SOP Instance UIDs that a report or a note refers to."""
+    return {
+        str(instance.ReferencedSOPInstanceUID)
+        for study in document.CurrentRequestedProcedureEvidenceSequence
+        for series in study.ReferencedSeriesSequence
+        for instance in series.ReferencedSOPSequence
+    }
+
+
 def written(settings: Settings, file: Path) -> Path:
     """The settings as a configuration file, for the command line."""
     plain = settings.model_dump(mode="json", exclude_none=True)

@@ -18,9 +18,8 @@ from dicom_node.ledger import findings, overview
 from dicom_node.ledger.overview import InstanceView, StudyView
 from tests import datasets
 from tests.analyse.conftest import with_lesion
-from tests.conclude.reporting import evidence, texts
 from tests.deliver.archives import Archive
-from tests.life.node import Life, archive, kept, life_settings, notes
+from tests.life.node import Life, archive, evidence, kept, life_settings, notes
 from tests.peers import association
 
 REPORT = "1.2.840.10008.5.1.4.1.1.88.33"
@@ -128,7 +127,9 @@ def test_its_image_is_taken_back_from_the_archive_and_the_report_tells_of_the_ot
     assert len(about_first) == 2
     assert list(notes(pacs)) == [("113037", about_first | {str(old.SOPInstanceUID)})]
     (new,) = (each for each in kept(pacs, REPORT) if each.SOPInstanceUID != old.SOPInstanceUID)
-    assert "Not read: rejected (for patient safety reasons)" in "\n".join(texts(new))
+    assert "Not read: rejected (for patient safety reasons)" in "\n".join(
+        item.get("TextValue", "") for item in new.ContentSequence
+    )
     assert evidence(new) == {str(second.SOPInstanceUID)}, "what is rejected is referred to by nothing"
     assert study(life, first).study.revision == 2
 
