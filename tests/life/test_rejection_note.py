@@ -127,9 +127,8 @@ def test_its_image_is_taken_back_from_the_archive_and_the_report_tells_of_the_ot
     assert len(about_first) == 2
     assert list(notes(pacs)) == [("113037", about_first | {str(old.SOPInstanceUID)})]
     (new,) = (each for each in kept(pacs, REPORT) if each.SOPInstanceUID != old.SOPInstanceUID)
-    assert "Not read: rejected (for patient safety reasons)" in "\n".join(
-        item.get("TextValue", "") for item in new.ContentSequence
-    )
+    said = "\n".join(str(each.value) for each in new.iterall() if each.keyword == "TextValue")
+    assert "Not read: rejected (for patient safety reasons)" in said
     assert evidence(new) == {str(second.SOPInstanceUID)}, "what is rejected is referred to by nothing"
     assert study(life, first).study.revision == 2
 
