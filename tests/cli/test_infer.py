@@ -21,7 +21,7 @@ from tests.analyse.conftest import with_lesion
 from tests.analyse.fakes import MANIFEST, ThresholdPredictor
 from tests.cli.conftest import Run as RunCommand
 from tests.cli.running import chexnode, put
-from tests.conclude.reporting import evidence, items, summaries, texts
+from tests.encode.reports import evidence, items, summaries, texts
 
 KEYS = [
     "path", "study_instance_uid", "series_instance_uid", "sop_instance_uid", "status", "reason", "score", "findings",

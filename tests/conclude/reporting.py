@@ -110,34 +110,3 @@ class Desk:
     def deliveries(self, study_id: int, row: ResultRow) -> list[DeliveryView]:
         """Those of one result."""
         return [one for one in self.study(study_id).deliveries if one.sop_instance_uid == row.sop_instance_uid]
-
-
-def items(dataset: Dataset, meaning: str) -> list[Dataset]:
-    """All content items, however deep, whose concept is called `meaning`, in their order."""
-    found = []
-    for item in dataset.get("ContentSequence", ()):
-        if item.get("ConceptNameCodeSequence") and item.ConceptNameCodeSequence[0].CodeMeaning == meaning:
-            found.append(item)
-        found += items(item, meaning)
-    return found
-
-
-def texts(dataset: Dataset, meaning: str = "Comment") -> list[str]:
-    """The texts of `items`."""
-    return [item.TextValue for item in items(dataset, meaning) if item.ValueType == "TEXT"]
-
-
-def summaries(dataset: Dataset) -> list[str]:
-    """What is said of the study, then of each image."""
-    answers = items(dataset, "CAD Processing and Findings Summary")
-    return [answer.ConceptCodeSequence[0].CodeMeaning for answer in answers]
-
-
-def evidence(dataset: Dataset) -> set[str]:
-    """SOP Instance UIDs of the current requested procedure's evidence."""
-    return {
-        instance.ReferencedSOPInstanceUID
-        for study in dataset.CurrentRequestedProcedureEvidenceSequence
-        for series in study.ReferencedSeriesSequence
-        for instance in series.ReferencedSOPSequence
-    }

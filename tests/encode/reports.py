@@ -1,8 +1,9 @@
-"""Studies to be reported, for the tests of the SR; nothing in here is random."""
+"""Studies to be reported, and what stands in a report, for the tests of the SR; nothing in here is random."""
 
 from dataclasses import replace
 from typing import Any
 
+import highdicom.sr
 from pydicom.dataset import Dataset
 
 from dicom_node.domain import EncodedResult, Finding, Profile
@@ -77,3 +78,43 @@ def report(*images: ReportedImage, profile: Profile = Profile.OHIF, context: Rep
 def one(*found: Finding, of: Dataset | None = None) -> EncodedResult:
     """The report on one image with these findings."""
     return report(reported(of=of, findings=found))
+
+
+def groups(result: Dataset) -> list[highdicom.sr.PlanarROIMeasurementsAndQualitativeEvaluations]:
+    """The findings, as highdicom reads them."""
+    document = highdicom.sr.ComprehensiveSR.from_dataset(result)
+    found: list[highdicom.sr.PlanarROIMeasurementsAndQualitativeEvaluations] = (
+        document.content.get_planar_roi_measurement_groups()
+    )
+    return found
+
+
+def items(dataset: Dataset, meaning: str) -> list[Dataset]:
+    """All content items, however deep, whose concept is called `meaning`, in their order."""
+    found = []
+    for item in dataset.get("ContentSequence", ()):
+        if item.get("ConceptNameCodeSequence") and item.ConceptNameCodeSequence[0].CodeMeaning == meaning:
+            found.append(item)
+        found += items(item, meaning)
+    return found
+
+
+def texts(dataset: Dataset, meaning: str = "Comment") -> list[str]:
+    """The texts of `items`."""
+    return [item.TextValue for item in items(dataset, meaning) if item.ValueType == "TEXT"]
+
+
+def summaries(dataset: Dataset) -> list[str]:
+    """What is said of the study, then of each image."""
+    answers = items(dataset, "CAD Processing and Findings Summary")
+    return [answer.ConceptCodeSequence[0].CodeMeaning for answer in answers]
+
+
+def evidence(dataset: Dataset) -> set[str]:
+    """SOP Instance UIDs of the current requested procedure's evidence."""
+    return {
+        instance.ReferencedSOPInstanceUID
+        for study in dataset.CurrentRequestedProcedureEvidenceSequence
+        for series in study.ReferencedSeriesSequence
+        for instance in series.ReferencedSOPSequence
+    }
