@@ -24,11 +24,12 @@ _BATCH = 8
 
 
 def load_predictor(
-    directory: Path | None = None, device: str = "auto", threads: int | None = None
+    directory: Path | None = None, device: str = "auto", threads: int | None = None, *, onnx: bool = True
 ) -> "NetworkPredictor":
     """The model in `directory`, or the packaged one, ready to predict.
 
-    `device` is "auto" (CUDA when there), "cpu" or a torch device. `threads` bounds torch's CPU threads.
+    `device` is "auto" (CUDA when there), "cpu" or a torch device. `threads` bounds the CPU threads. On a CPU ONNX
+    Runtime does the work where it is installed and the model brings a graph, unless `onnx` is False.
     Raises ModelError when the folder, its weights or the device cannot be used.
     """
     if threads is not None:
@@ -44,7 +45,8 @@ def load_predictor(
         looks = Looks(**{**description.looks, "sizes": tuple(description.looks["sizes"])})
     except (RuntimeError, TypeError, ValueError, KeyError) as error:
         raise ModelError(f"{description.folder} holds another network or another recipe: {error}") from error
-    return NetworkPredictor(description, network, gate, looks, _device(device))
+    graph = load_graph(description)
+    return NetworkPredictor(description, network, gate, looks, _device(device), graph if onnx else None)
 
 
 def _device(name: str) -> torch.device:
@@ -59,10 +61,9 @@ def _device(name: str) -> torch.device:
     return device
 
 
-def _onnx(description: Description, network: LocalizationUNet) -> OnnxNetwork | None:
+def _onnx(graph: bytes, network: LocalizationUNet) -> OnnxNetwork | None:
     """The faster way on a CPU, where there is one; torch is always there."""
-    graph = load_graph(description)
-    if graph is None or not available():
+    if not available():
         return None
     try:
         return OnnxNetwork(graph, network)
@@ -75,11 +76,17 @@ class NetworkPredictor:
     """Reads films with the network; falls back to smaller batches, then to the CPU, when memory is short."""
 
     def __init__(
-        self, description: Description, network: LocalizationUNet, gate: Gate, looks: Looks, device: torch.device
+        self,
+        description: Description,
+        network: LocalizationUNet,
+        gate: Gate,
+        looks: Looks,
+        device: torch.device,
+        graph: bytes | None = None,
     ) -> None:
         self._description, self._gate, self._looks, self._device = description, gate, looks, device
         self._network = folded(network).to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stub
-        self._onnx = _onnx(description, network) if device.type == "cpu" else None
+        self._onnx = _onnx(graph, network) if graph is not None and device.type == "cpu" else None
 
     @property
     def manifest(self) -> Manifest:

@@ -116,7 +116,7 @@ def export(
     chosen = np.random.default_rng(0).permutation(len(upright_films))[: settings["gate_films"]]
     size = looks.sizes[0]
     fitted, held_out = upright([upright_films[index] for index in chosen], size), {"val": upright(examples, size)}
-    extra = fitted[:0]
+    extra = None
     if more is not None:
         extra, held_out["bedside"] = bedside(more, size)
     gate = fit_gate(look, fitted, extra, held_out)

@@ -69,10 +69,10 @@ def bedside(folder: Path, size: int) -> tuple[Tensor, Tensor]:
     return films[::2], films[1::2]
 
 
-def fit_gate(look: Look, train: Tensor, more: Tensor, held_out: Mapping[str, Tensor]) -> GateFit:
-    """Fit on films in 0..1, `train` and the bedside films `more`; measure on `held_out`."""
+def fit_gate(look: Look, train: Tensor, more: Tensor | None, held_out: Mapping[str, Tensor]) -> GateFit:
+    """Fit on films in 0..1, `train` and, where there are any, the bedside films `more`; measure on `held_out`."""
     rng = np.random.default_rng(0)
-    positive = np.concatenate([pooled(look, train)] + [pooled(look, more)] * _REPEAT)
+    positive = np.concatenate([pooled(look, train)] + ([] if more is None else [pooled(look, more)] * _REPEAT))
     kinds = list(NEGATIVES.values())
     # Each film makes some of the negatives: enough of each kind, at a fraction of the time.
     chosen = [rng.choice(len(kinds), _SPOILT, replace=False) for _ in range(len(train))]

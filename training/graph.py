@@ -1,8 +1,10 @@
 """The network's graph for ONNX Runtime, without its weights: what `model.onnx` runs."""
 
 import io
+import logging
 import warnings
-from contextlib import redirect_stdout
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stdout
 from typing import Any
 
 import torch
@@ -20,8 +22,8 @@ def graph_of(network: LocalizationUNet) -> bytes:
     """
     plain = folded(network).cpu()
     some = torch.export.Dim.DYNAMIC
-    with warnings.catch_warnings(), redirect_stdout(io.StringIO()):
-        # the exporter warns of its own deprecations, and of torchvision, which is not needed
+    with warnings.catch_warnings(), redirect_stdout(io.StringIO()), _quiet():
+        # the exporter warns of its own deprecations
         warnings.simplefilter("ignore")
         program = torch.onnx.export(
             plain,
@@ -34,6 +36,17 @@ def graph_of(network: LocalizationUNet) -> bytes:
         )
     assert program is not None
     return _without_weights(program.model_proto, set(plain.state_dict()))
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without the exporter's word on torchvision, which is not needed."""
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        yield
+    finally:
+        logging.disable(before)
 
 
 def _without_weights(model: Any, names: set[str]) -> bytes:

@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 import torch
 
-from model import predictor as module
 from model.contract import Film, ModelError
 from model.network import Heads
 from model.onnx import OnnxNetwork
@@ -65,15 +64,14 @@ def test_the_graph_holds_no_weights_and_no_path(folder: Path) -> None:
     assert str(Path.cwd()).encode() not in graph
 
 
-def test_the_predictor_finds_the_same_with_it(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_predictor_finds_the_same_with_it(folder: Path) -> None:
     rng = np.random.default_rng(0)
     coarse = torch.from_numpy(rng.random((3, 1, 12, 12), dtype=np.float32))
     smooth = torch.nn.functional.interpolate(coarse, (400, 350), mode="bicubic").clamp(0, 1)
     films = [Film(pixels=(film[0].numpy() * 65535).astype(np.uint16)) for film in smooth]
     fast = load_predictor(folder, "cpu")
     assert "ONNX Runtime" in fast.device_name
-    monkeypatch.setattr(module, "available", lambda: False)
-    slow = load_predictor(folder, "cpu")
+    slow = load_predictor(folder, "cpu", onnx=False)
     assert slow.device_name == "CPU"
     for one, other in zip(fast.predict(films), slow.predict(films), strict=True):
         assert one.score == pytest.approx(other.score, abs=1e-3)
