@@ -7,12 +7,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from conftest import Site
+from films import abnormal
 from numpy.typing import NDArray
 from orthanc import Orthanc
 from PIL import Image
 from pydicom import Dataset, dcmread
 from pydicom.encaps import get_frame
 from pydicom.uid import UID, JPEG2000Lossless, generate_uid
+from results import wait_for_results
 
 from dicom_node.deliver.destination import Verdict
 from dicom_node.deliver.dicom import DicomDestination
@@ -103,6 +106,26 @@ def test_results_arrive_once_though_the_connection_drops_after_the_store(orthanc
         finally:
             node.close()
     assert sorted(each.sop_instance_uid for each in archive(orthanc).instances(study)) == sorted(uids)
+
+
+def test_a_node_that_is_told_so_sends_everything_by_stow(own_site: Site) -> None:
+    own_site.orthanc.start()
+    configuration = own_site.node.configuration
+    url = f"http://127.0.0.1:{own_site.orthanc.http_port}/dicom-web"
+    by_stow = f'mode = "send"\ntransport = "stow-rs"\ndicomweb_url = "{url}"'
+    configuration.write_text(configuration.read_text().replace('mode = "send"', by_stow))
+    # what would be sent by C-STORE goes nowhere
+    configuration.write_text(configuration.read_text().replace(f"port = {own_site.orthanc.dicom_port}", "port = 1"))
+    own_site.node.start()
+    source = abnormal()
+    own_site.orthanc.upload(source)
+    wait_for_results(own_site.orthanc, source.StudyInstanceUID, segs=1, overlays=1)
+
+    def stored() -> bool:
+        [study] = own_site.node.status("--study", source.StudyInstanceUID)["studies"]
+        return {(each["state"], each["attempts"]) for each in study["deliveries"]} == {("stored", 1)}
+
+    wait_for("every delivery at its first attempt", stored, every=0.5)
 
 
 @pytest.mark.parametrize(("compress", "syntax"), [(True, JPEG2000Lossless), (False, None)])
