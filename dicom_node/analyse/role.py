@@ -68,6 +68,7 @@ def _work(
         settings.analyse,
         owner=leases.owner(),
         model_digest=manifest.digest,
+        parameters_for=partial(parameters_digest, settings),
     )
     # opened before the first look, or what is committed in between would be missed
     with ledger.bell.listen(Channel.JOBS) as listener:

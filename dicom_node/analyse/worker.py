@@ -34,7 +34,10 @@ _NODE_WAIT = 20.0
 
 
 class Worker:
-    """One process's share of the queue. `clock` gives seconds since the epoch."""
+    """One process's share of the queue.
+
+    `parameters_for` tells the digest of the settings that hold for a calling AE title, `clock` seconds since the epoch.
+    """
 
     def __init__(
         self,
@@ -46,6 +49,7 @@ class Worker:
         *,
         owner: str,
         model_digest: str,
+        parameters_for: Callable[[str], str],
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._ledger = ledger
@@ -55,6 +59,7 @@ class Worker:
         self._limits = limits
         self._owner = owner
         self._model_digest = model_digest
+        self._parameters_for = parameters_for
         self._clock = clock
         #: claimed, by job id
         self._held: dict[int, Held] = {}
@@ -108,6 +113,9 @@ class Worker:
                 limit=room,
                 model_digest=self._model_digest,
             )
+            claims = [
+                jobs.read_under(tx, claim, self._parameters_for(claim.instance.calling_ae_title)) for claim in claims
+            ]
         for claim in claims:
             held = Held(claim=claim, leased_at=now)
             self._held[claim.job_id] = held

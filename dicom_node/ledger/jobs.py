@@ -1,7 +1,7 @@
 """Jobs: one Instance × one model × parameters, a queue that several workers share."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from sqlalchemy import Connection, func, select, true, update
 
@@ -84,6 +84,21 @@ def claim(
         ):
             claimed.append(held)
     return claimed
+
+
+def read_under(tx: Connection, claim: ClaimedJob, parameters: str) -> ClaimedJob:
+    """The job says under which parameters it is read, whatever it was queued for; unless it has a twin that says so.
+
+    Receiver and worker do not take new settings at the same moment.
+    """
+    twin = job.alias("twin")
+    taken = select(twin.c.id).where(
+        twin.c.instance_id == claim.instance.instance_id, twin.c.model == claim.model, twin.c.parameters == parameters
+    )
+    if claim.parameters == parameters or tx.execute(taken).first() is not None:
+        return claim
+    tx.execute(update(job).where(job.c.id == claim.job_id).values(parameters=parameters))
+    return replace(claim, parameters=parameters)
 
 
 def extend(tx: Connection, claim: ClaimedJob, *, now: float, lease: float) -> bool:

@@ -12,6 +12,7 @@ from dicom_node.config import Settings
 from dicom_node.ledger import instances
 from dicom_node.ledger.rows import InstanceRow, JobRow, job_row
 from dicom_node.ledger.schema import job
+from dicom_node.parameters import parameters_digest
 from dicom_node.spool import Spool
 from model.contract import Manifest
 from tests.analyse.fakes import MANIFEST, ThresholdPredictor
@@ -47,6 +48,7 @@ class Bench:
             settings.analyse,
             owner="bench",
             model_digest=manifest.digest,
+            parameters_for=partial(parameters_digest, settings),
             clock=lambda: self.now,
         )
 

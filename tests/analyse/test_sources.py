@@ -1,6 +1,7 @@
 """A source has its own threshold and its own most marks, in a real run of the worker."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from io import BytesIO
 from pathlib import Path
@@ -152,3 +153,15 @@ def test_what_came_before_any_model_is_queued_for_its_source(node: Node):
         arrived.instance_id,
         parameters_digest(node.settings, "WARD"),
     )
+
+
+def test_a_job_says_what_it_was_read_under_though_the_receiver_took_new_settings_first(bench: Bench):
+    newer = bench.node.settings.model_copy(
+        update={"model": bench.node.settings.model.model_copy(update={"threshold": 0.7})}
+    )
+    early = replace(bench.node, settings=newer)
+    arrived = early.arrive(two_lesions(), calling="WARD")
+    assert bench.job(arrived.instance_id).parameters == parameters_digest(newer, "WARD")
+    bench.work()
+    assert bench.job(arrived.instance_id).parameters == parameters_digest(bench.node.settings, "WARD")
+    assert area(stored(bench, arrived)[Kind.SEG]) == 120

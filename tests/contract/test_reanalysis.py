@@ -210,3 +210,18 @@ def test_what_is_drawn_is_noted_once_and_told(world: World) -> None:
         0.25,
         3,
     )
+
+
+def test_a_job_says_under_which_settings_it_is_read_unless_a_twin_says_so(world: World) -> None:
+    world.receive(arrival(1))
+    (claim,) = world.claim()
+    with world.ledger.transaction() as tx:
+        assert jobs.read_under(tx, claim, PARAMETERS) is claim
+        other = jobs.read_under(tx, claim, "22" * 32)
+    assert other.parameters == "22" * 32
+    world.done(other)
+    assert _prospects(world, parameters="22" * 32) == [Prospect.UP_TO_DATE]
+    _queue(world)
+    (again,) = world.claim(now=31.0)
+    with world.ledger.transaction() as tx:
+        assert jobs.read_under(tx, again, "22" * 32) is again
