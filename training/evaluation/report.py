@@ -48,7 +48,7 @@ def film_sets(examples: Sequence[Example]) -> dict[str, list[Example]]:
     sets["all localised and normal"] = [example for example in examples if comparable(example)]
     for reader in sorted({reader for example in examples for reader in example.readers}):
         sets[f"read by {reader}"] = [e for e in examples if reader in e.readers and comparable(e)]
-    return {name: members for name, members in sets.items() if sum(bool(e.boxes) for e in members) >= _FEWEST}
+    return {n: members for n, members in sets.items() if n == PRIMARY or sum(bool(e.boxes) for e in members) >= _FEWEST}
 
 
 def report(of: Measured) -> dict[str, Sheet]:

@@ -90,7 +90,7 @@ def test_films_that_were_not_fully_read_are_beside_the_primary_ones() -> None:
 
 
 def test_masks_are_told_where_they_are_at_hand() -> None:
-    drawn = [example for example in FILMS if example.boxes]
+    drawn = [example for example in FILMS[:60] if example.boxes]
     covers = {example.id: cover(example, [], 10, 10) for example in drawn}
     masks = report(Measured(FILMS, said(FILMS, speaks), 0.5, covers))["masks"]
     assert rows(masks)["films, against filled boxes"]["Dice"].value == 0
