@@ -8,19 +8,24 @@ from pydicom.errors import InvalidDicomError
 from dicom_node.deliver.destination import Outcome, Sendable, Verdict
 from dicom_node.deliver.statuses import judge
 from dicom_node.deliver.syntax import UNCOMPRESSED, alternatives, in_syntax
-from dicom_node.dimse.association import OpenAssociation, Timeouts, open_association
+from dicom_node.dimse.association import OpenAssociation, Timeouts
 from dicom_node.dimse.contexts import proposed_contexts
+from dicom_node.dimse.peers import open_peer
 from dicom_node.domain import Kind, Profile
 from dicom_node.encode.profiles import PROFILES
 from dicom_node.errors import NothingAccepted, PeerUnavailable, Refused, StorageFault, Unreadable
 from dicom_node.sections import PeerSection
+from dicom_node.security import TLSSection
 from dicom_node.spool import Spool
 
 
 class DicomDestination:
     """One peer that takes results by C-STORE."""
 
-    def __init__(self, peer: PeerSection, *, calling: str, timeouts: Timeouts, spool: Spool) -> None:
+    def __init__(
+        self, peer: PeerSection, *, calling: str, timeouts: Timeouts, spool: Spool, tls: TLSSection | None = None
+    ) -> None:
+        self._tls = tls or TLSSection()
         self._peer = peer
         self._calling = calling
         self._timeouts = timeouts
@@ -34,13 +39,8 @@ class DicomDestination:
         known = 0
         reached = False
         try:
-            with open_association(
-                self._peer.host,
-                self._peer.port,
-                called=self._peer.ae_title,
-                calling=self._calling,
-                contexts=contexts,
-                timeouts=self._timeouts,
+            with open_peer(
+                self._peer, calling=self._calling, contexts=contexts, tls=self._tls, timeouts=self._timeouts
             ) as opened:
                 reached = True
                 for result in results:

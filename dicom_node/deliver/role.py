@@ -7,12 +7,16 @@ import time
 import structlog
 
 from dicom_node.alive import say_alive
-from dicom_node.config import Role, Settings
+from dicom_node.audit import trail
+from dicom_node.config import PeerSection, Role, Settings
+from dicom_node.deliver.audited import Audited
+from dicom_node.deliver.destination import Destination
 from dicom_node.deliver.kinds import destination_of
 from dicom_node.deliver.outbox import LEASE, Outbox
 from dicom_node.domain import Mode
 from dicom_node.errors import Retryable
-from dicom_node.ledger import Channel, Ledger, leases, overview
+from dicom_node.ledger import Channel, Ledger, leases, lookup, overview
+from dicom_node.ledger.rows import StudyRow
 from dicom_node.spool import Spool
 
 log = structlog.get_logger()
@@ -62,7 +66,7 @@ def _outboxes(settings: Settings, ledger: Ledger) -> list[Outbox]:
     return [
         Outbox(
             peer.name,
-            destination_of(peer, calling=settings.node.ae_title, section=settings.deliver, spool=spool),
+            _destination(peer, settings, ledger, spool),
             ledger=ledger,
             section=settings.deliver,
             owner=leases.owner(),
@@ -71,6 +75,19 @@ def _outboxes(settings: Settings, ledger: Ledger) -> list[Outbox]:
         for peer in settings.destinations
         if peer.mode is not Mode.OFF
     ]
+
+
+def _destination(peer: PeerSection, settings: Settings, ledger: Ledger, spool: Spool) -> Destination:
+    """The way to `peer`, audited where there is an audit trail."""
+    destination = destination_of(
+        peer, calling=settings.node.ae_title, section=settings.deliver, spool=spool, tls=settings.tls
+    )
+
+    def whose(sop_instance_uid: str) -> StudyRow | None:
+        with ledger.reading() as tx:
+            return lookup.study_of_result(tx, sop_instance_uid)
+
+    return Audited(destination, peer, trail=trail(), whose=whose) if trail().is_on else destination
 
 
 def _say_what_stays(ledger: Ledger, settings: Settings) -> None:

@@ -2,22 +2,26 @@
 
 import contextlib
 import socket
-import ssl
 import time
 from collections.abc import Iterator, Sequence
 
 from pynetdicom import build_context, build_role
+from pynetdicom.pdu_primitives import UserIdentityNegotiation
 from pynetdicom.presentation import PresentationContext
 
 from dicom_node.dimse.contexts import verification_contexts
 from dicom_node.dimse.provider import application_entity, requesting_association
 from dicom_node.dimse.requestor import OUR_PDU, Answer, OpenAssociation, Timeouts
+from dicom_node.dimse.requests import UserIdentity
+from dicom_node.dimse.tls import Wraps
 from dicom_node.dimse.wire import Wire, WireError, hang_up, tune
 from dicom_node.errors import NothingAccepted, PeerUnavailable, Refused
 
 __all__ = ["Answer", "OpenAssociation", "Timeouts", "echo", "open_association"]
 
 _CALLING_NOT_RECOGNISED, _CALLED_NOT_RECOGNISED = 3, 7
+#: User Identity Type of username and passcode (PS3.7 Table D.3-14)
+_USER_AND_PASSCODE = 2
 
 
 @contextlib.contextmanager
@@ -30,11 +34,12 @@ def open_association(
     contexts: Sequence[PresentationContext],
     provides: Sequence[str] = (),
     timeouts: Timeouts | None = None,
-    tls: ssl.SSLContext | None = None,
+    tls: Wraps | None = None,
+    user: UserIdentity | None = None,
 ) -> Iterator[OpenAssociation]:
     """Connect to `host`:`port` and propose `contexts` (see contexts.proposed_contexts); released on leaving.
 
-    `provides` are SOP classes that the peer may send to us over it (PS3.7 D.3.3.4).
+    `provides` are SOP classes that the peer may send to us over it (PS3.7 D.3.3.4); `user` is who we say we are.
 
     Raises PeerUnavailable where there is no connection, no answer in time, or a transient rejection; Refused for a
     permanent rejection, NothingAccepted where the peer accepts none of the contexts.
@@ -44,7 +49,14 @@ def open_association(
     connection = _connect(host, port, peer, limits, tls)
     try:
         opened = _negotiate(
-            connection, peer, called=called, calling=calling, contexts=contexts, provides=provides, timeouts=limits
+            connection,
+            peer,
+            called=called,
+            calling=calling,
+            contexts=contexts,
+            provides=provides,
+            timeouts=limits,
+            user=user,
         )
         try:
             yield opened
@@ -64,7 +76,7 @@ def echo(
     called: str,
     calling: str,
     timeouts: Timeouts | None = None,
-    tls: ssl.SSLContext | None = None,
+    tls: Wraps | None = None,
 ) -> float:
     """C-ECHO over an association of its own; seconds that all of it took. Raises PeerUnavailable, Refused."""
     started = time.monotonic()
@@ -75,7 +87,7 @@ def echo(
     return time.monotonic() - started
 
 
-def _connect(host: str, port: int, peer: str, timeouts: Timeouts, tls: ssl.SSLContext | None) -> socket.socket:
+def _connect(host: str, port: int, peer: str, timeouts: Timeouts, tls: Wraps | None) -> socket.socket:
     try:
         connection = socket.create_connection((host, port), timeout=timeouts.connect)
     except OSError as error:
@@ -97,6 +109,7 @@ def _negotiate(
     contexts: Sequence[PresentationContext],
     provides: Sequence[str],
     timeouts: Timeouts,
+    user: UserIdentity | None,
 ) -> OpenAssociation:
     wire = Wire(connection, max_pdu=OUR_PDU, io_timeout=timeouts.response)
     association = requesting_association(application_entity(calling), wire)
@@ -110,6 +123,8 @@ def _negotiate(
     association.requestor.requested_contexts = proposed
     for sop_class_uid in dict.fromkeys(provides):
         association.requestor.add_negotiation_item(build_role(sop_class_uid, scp_role=True))
+    if user is not None:
+        association.requestor.add_negotiation_item(_identity(user))
     try:
         association.acse.negotiate_association()
     except WireError as error:
@@ -128,3 +143,13 @@ def _negotiate(
         _CALLED_NOT_RECOGNISED: f"; is {called} its AE title?",
     }.get(answer.diagnostic, "")
     raise Refused(f"{peer} rejected the association ({answer.reason_str}){advice}")
+
+
+def _identity(user: UserIdentity) -> UserIdentityNegotiation:
+    item = UserIdentityNegotiation()
+    item.user_identity_type = _USER_AND_PASSCODE
+    item.primary_field = user.user.encode()
+    item.secondary_field = user.passcode.encode()
+    # who does not know this item would not answer it, and take the association all the same
+    item.positive_response_requested = False
+    return item

@@ -1,6 +1,5 @@
 """Sending files: what to propose for them, and one outcome each."""
 
-import ssl
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +8,7 @@ from dicom_node.dimse.association import OpenAssociation, Timeouts, open_associa
 from dicom_node.dimse.contexts import MOST_CONTEXTS, proposed_contexts
 from dicom_node.dimse.part10 import LONGEST_META, FileMeta, read_file_meta
 from dicom_node.dimse.status import is_stored
+from dicom_node.dimse.tls import Wraps
 from dicom_node.errors import Refused, Unreadable
 
 
@@ -30,7 +30,7 @@ def send_files(
     called: str,
     calling: str,
     timeouts: Timeouts | None = None,
-    tls: ssl.SSLContext | None = None,
+    tls: Wraps | None = None,
 ) -> Iterator[SentFile]:
     """Send DICOM files in their own transfer syntaxes, over as few associations as their classes need.
 

@@ -16,8 +16,9 @@ from dicom_node.config import PeerSection, Settings
 from dicom_node.deliver.destination import Verdict
 from dicom_node.deliver.dicom import wanted_syntaxes
 from dicom_node.deliver.kinds import destination_of
-from dicom_node.dimse.association import Timeouts, echo, open_association
+from dicom_node.dimse.association import Timeouts
 from dicom_node.dimse.contexts import proposed_contexts
+from dicom_node.dimse.peers import echo_peer, open_peer
 from dicom_node.doctor import peers, specimen
 from dicom_node.doctor.check import Check, Health, failed, ok, warning
 from dicom_node.doctor.comparison import difference
@@ -98,7 +99,9 @@ class Handshake:
         spool = Spool(Path(self._folder.name))
         sent = [_in_spool(each, spool) for each in self.specimens]
         section = self.settings.deliver
-        destination = destination_of(self.peer, calling=self.settings.node.ae_title, section=section, spool=spool)
+        destination = destination_of(
+            self.peer, calling=self.settings.node.ae_title, section=section, spool=spool, tls=self.settings.tls
+        )
         for each, outcome in zip(self.specimens, destination.send(sent), strict=True):
             what = f"store {name_of(each)}"
             if outcome.verdict is Verdict.STORED:
@@ -116,7 +119,9 @@ class Handshake:
         if not self._stored:
             return
         if self.peer.host:
-            archive = DicomArchive(self.peer, calling=self.settings.node.ae_title, timeouts=self._timeouts)
+            archive = DicomArchive(
+                self.peer, calling=self.settings.node.ae_title, timeouts=self._timeouts, tls=self.settings.tls
+            )
             found, _ = self._found("C-FIND", archive)
             yield found
             if found.health is Health.OK:
@@ -136,14 +141,9 @@ class Handshake:
             yield warning("read back", said, f"give its dicomweb_url, or {self._look_yourself()}")
 
     def _echo(self) -> Check:
-        peer = self.peer
         try:
-            took = echo(
-                peer.host,
-                peer.port,
-                called=peer.ae_title,
-                calling=self.settings.node.ae_title,
-                timeouts=self._timeouts,
+            took = echo_peer(
+                self.peer, calling=self.settings.node.ae_title, tls=self.settings.tls, timeouts=self._timeouts
             )
         except PeerUnavailable as error:
             return failed("C-ECHO", str(error), "nothing can be sent until it answers; check host and port")
@@ -160,12 +160,11 @@ class Handshake:
             wanted.setdefault(sop_class, dict.fromkeys(offered, False))
         contexts = proposed_contexts((sop_class, syntax) for sop_class, by in wanted.items() for syntax in by)
         try:
-            with open_association(
-                self.peer.host,
-                self.peer.port,
-                called=self.peer.ae_title,
+            with open_peer(
+                self.peer,
                 calling=self.settings.node.ae_title,
                 contexts=contexts,
+                tls=self.settings.tls,
                 timeouts=self._timeouts,
             ) as opened:
                 for sop_class, by in wanted.items():

@@ -4,7 +4,8 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 from dicom_node.config import PeerSection, Settings
-from dicom_node.dimse.association import Timeouts, echo
+from dicom_node.dimse.association import Timeouts
+from dicom_node.dimse.peers import echo_peer
 from dicom_node.doctor.check import Check, failed, ok, warning
 from dicom_node.doctor.specimen import STUDY_INSTANCE_UID
 from dicom_node.domain import Mode
@@ -50,7 +51,7 @@ def _ask(peer: PeerSection, settings: Settings) -> Check:
     what = f"peer {peer.name}"
     timeouts = Timeouts(connect=settings.deliver.connect_timeout, response=settings.deliver.response_timeout)
     try:
-        took = echo(peer.host, peer.port, called=peer.ae_title, calling=settings.node.ae_title, timeouts=timeouts)
+        took = echo_peer(peer, calling=settings.node.ae_title, tls=settings.tls, timeouts=timeouts)
     except (PeerUnavailable, Refused) as error:
         if peer.mode in (Mode.SEND, Mode.HOLD):
             return failed(what, str(error), "results for it wait until it answers; check host, port and AE titles")

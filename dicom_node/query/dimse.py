@@ -10,27 +10,29 @@ from pynetdicom.sop_class import (
     StudyRootQueryRetrieveInformationModelGet,
 )
 
-from dicom_node.dimse.association import OpenAssociation, Timeouts, open_association
+from dicom_node.dimse.association import OpenAssociation, Timeouts
 from dicom_node.dimse.contexts import query_contexts, retrieval_contexts
+from dicom_node.dimse.peers import open_peer
 from dicom_node.query.archive import HeldInstance
 from dicom_node.sections import PeerSection
+from dicom_node.security import TLSSection
 
 
 class DicomArchive:
     """One peer that may answer C-FIND."""
 
-    def __init__(self, peer: PeerSection, *, calling: str, timeouts: Timeouts) -> None:
+    def __init__(self, peer: PeerSection, *, calling: str, timeouts: Timeouts, tls: TLSSection | None = None) -> None:
+        self._tls = tls or TLSSection()
         self._peer = peer
         self._calling = calling
         self._timeouts = timeouts
 
     def instances(self, study_instance_uid: str) -> tuple[HeldInstance, ...]:
         """See Archive.instances: one association, one query for the series and one for each of them."""
-        with open_association(
-            self._peer.host,
-            self._peer.port,
-            called=self._peer.ae_title,
+        with open_peer(
+            self._peer,
             calling=self._calling,
+            tls=self._tls,
             contexts=query_contexts(),
             timeouts=self._timeouts,
         ) as opened:
@@ -58,11 +60,10 @@ class DicomArchive:
 
         Raises Refused where the archive does not give it in this way, PeerUnavailable where it does not answer.
         """
-        with open_association(
-            self._peer.host,
-            self._peer.port,
-            called=self._peer.ae_title,
+        with open_peer(
+            self._peer,
             calling=self._calling,
+            tls=self._tls,
             contexts=retrieval_contexts((instance.sop_class_uid, syntax) for syntax in transfer_syntax_uids),
             provides=[instance.sop_class_uid],
             timeouts=self._timeouts,
