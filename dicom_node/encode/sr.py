@@ -98,6 +98,8 @@ def _outcomes(ours: Sequence[ReportedImage], others: Sequence[ReportedImage], co
     """All that the report says, but for its times: a UID never has two contents."""
     yield str(context.revision)
     yield str(context.other_objects)
+    # counts, and as many values of each image, keep what is said of one apart from what is said of the next
+    yield str(len(context.predecessors))
     for place in context.predecessors:
         yield place.sop_instance_uid
     for each in (*ours, *others):
@@ -106,11 +108,9 @@ def _outcomes(ours: Sequence[ReportedImage], others: Sequence[ReportedImage], co
         yield "header" if each.header is not None else ""
         yield each.fate
         yield each.because
-        if each.reading is not None:
-            yield each.reading.input_digest
-            yield each.reading.model_digest
-            yield each.reading.parameters
-            yield str(len(each.findings))
+        reading = each.reading
+        yield from (reading.input_digest, reading.model_digest, reading.parameters) if reading else ("", "", "")
+        yield str(len(each.findings))
 
 
 def _say_how_far(result: Dataset, ours: Sequence[ReportedImage], others: Sequence[ReportedImage]) -> None:

@@ -156,11 +156,11 @@ def _algorithm(reading: EncodeContext, remarks: Sequence[str]) -> Iterator[Datas
 def _of_area(each: ReportedImage, finding: Finding) -> list[str]:
     if finding.area_mm2 is None or (each.header is not None and _is_calibrated(each.header)):
         return []
-    return ["Area: measured at the detector, which overstates it by the square of the magnification"]
+    return ["Area: measured at the detector or on the film, which overstates it by the square of the magnification"]
 
 
 def _is_calibrated(header: Dataset) -> bool:
-    """Pixel Spacing says something believable (PS3.3 10.7.1.3); else an area was made with Imager Pixel Spacing."""
+    """Pixel Spacing says something believable (PS3.3 10.7.1.3); else it was the detector's or the scanner's."""
     try:
         spacing = [float(part) for part in read_text(header, "PixelSpacing").split("\\")]
     except ValueError:
