@@ -118,13 +118,40 @@ def security(settings: Settings) -> Iterator[str]:
     yield from heading(2, "8 Security")
     yield from bullets(
         """Only addresses of peers that may send are let in, before a byte is read; the calling AE title must belong
-        to its address, the called AE title must be the node's. User identity negotiation is not supported.""",
-        """DICOM is spoken without TLS: there is no setting for it in this version.""",
+        to its address, the called AE title must be the node's. A peer with `user` must give that user and its passcode
+        (User Identity Negotiation, type 2); the node gives `own_user` where that is set.""",
+        _as_acceptor(settings),
+        """As requestor, peers with `tls = true` are spoken to over TLS 1.2 or 1.3 only (BCP 195); their certificate is
+        always verified, and must bear their host's name or one of `certificate_names`. """
+        + (_peers_over_tls(settings) or "No peer is configured so."),
         """DICOMweb over https is verified against the public CAs or `dicomweb_ca`. The node identifies itself by
         `dicomweb_authentication` (none, HTTP Basic, bearer token) and, if wanted, a client certificate; no secret
         is sent unencrypted to another machine.""",
         """Pixels of others are decoded in a child process with limits on memory and time. Logs hold no patient's
-        name, birth date or identifier; UIDs appear as keyed hashes. No audit messages (PS3.15 A.5) are sent.""",
+        name, birth date or identifier; UIDs appear as keyed hashes.""",
+        _audited(settings),
         f"""What is not delivered is kept; a study is deleted {settings.retention.days:g} days after its last delivery
         ended.""",
     )
+
+
+def _as_acceptor(settings: Settings) -> str:
+    tls = settings.tls
+    if not tls.receive:
+        return "As acceptor, DICOM is taken without TLS (`tls.receive` is false)."
+    shown = "whoever sends must show a certificate that names it" if tls.mutual else "senders need no certificate"
+    return f"As acceptor, DICOM is taken over TLS 1.2 or 1.3 only (BCP 195, PS3.15 B.12); {shown}."
+
+
+def _peers_over_tls(settings: Settings) -> str:
+    names = ", ".join(f"`{peer.name}`" for peer in settings.peers if peer.tls)
+    return f"So configured: {names}." if names else ""
+
+
+def _audited(settings: Settings) -> str:
+    audit = settings.audit
+    repository = f"to {audit.syslog_host}:{audit.syslog_port} by syslog over TLS (RFC 5425)"
+    sinks = [*(["to a file"] if audit.file else []), *([repository] if audit.syslog_host else [])]
+    if not sinks:
+        return "No audit messages are written (`[audit]` names neither a file nor a repository)."
+    return f"Audit messages (PS3.15 A.5) are written {' and '.join(sinks)}, identifiers {audit.identifiers}."

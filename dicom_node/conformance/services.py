@@ -82,6 +82,8 @@ def profiles_of(settings: Settings) -> tuple[Profile, ...]:
 def rejections() -> Iterator[tuple[Rejection, str]]:
     """Each A-ASSOCIATE-RJ that the node sends, and when."""
     yield requests.CALLING_NOT_RECOGNISED, "the calling AE title is not configured, or calls from another address"
+    yield requests.CERTIFICATE_OF_ANOTHER, "`tls.mutual`: the certificate that was shown does not name the calling AE"
+    yield requests.USER_NOT_AUTHENTICATED, "the peer must say which user it is, and did not, or not rightly"
     yield requests.CALLED_NOT_RECOGNISED, "the called AE title is not the node's"
     yield requests.TEMPORARY_CONGESTION, "the disk is at `receive.low_watermark`"
     yield requests.LOCAL_LIMIT_EXCEEDED, "`receive.max_associations`, or that of one peer, is reached"

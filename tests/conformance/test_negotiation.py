@@ -32,6 +32,7 @@ from tests import datasets
 from tests.conformance.conftest import Receiver, Start, rows
 from tests.dimse.raw import RawSender
 from tests.peers import association, requestor
+from tests.receive.conftest import PEERS
 
 DX = str(DigitalXRayImageStorageForPresentation)
 NAMED = {name: uid for uid, (name, *_) in UID_dictionary.items()}
@@ -161,6 +162,8 @@ def test_every_stated_rejection_is_sent(start: Start, text: str) -> None:
     with association(receiver.port, (DX, str(ExplicitVRLittleEndian))):
         sent.add(_rejection(receiver.scp))
     sent.add(_rejection(start(low_watermark=1 << 60).scp))
+    with_user = PEERS[0].model_copy(update={"user": "modality", "user_secret": "env:NOBODY"})
+    sent.add(_rejection(start(peers=(with_user,)).scp))
     assert sent == stated
 
 

@@ -121,6 +121,13 @@ results_to = ["pacs", "cloud"]
 mode = "send"
 profile = "classic-pacs"
 compress = false
+tls = true
+[tls]
+receive = true
+mutual = false
+certificate = "node.pem"
+[audit]
+syslog_host = "audit.example.org"
 [[peers]]
 name = "cloud"
 mode = "hold"
@@ -141,6 +148,10 @@ dicomweb_secret = "env:CLOUD_TOKEN"
     (picture, *_) = rows(text, "To `pacs`")
     assert picture[2] == "Explicit VR Little Endian, Implicit VR Little Endian"
     assert "associations at one time | 5, of one peer 16" in text
+    plain = " ".join(text.split())
+    assert "DICOM is taken over TLS 1.2 or 1.3 only (BCP 195, PS3.15 B.12); senders need no certificate." in plain
+    assert "So configured: `pacs`." in plain
+    assert "to audit.example.org:6514 by syslog over TLS" in plain
     assert "s3cret" not in text
     assert "CLOUD_TOKEN" not in text
 
