@@ -94,6 +94,12 @@ def image_auroc(of: Scored) -> Floats:
     return auroc(of.predictions.images.astype(np.float64), of.abnormal, of.normal, of.drawn)
 
 
+def matched_auroc(of: Scored) -> Floats:
+    """(B,) the same among films of one view and one size: neither tells then what is abnormal."""
+    _, strata = np.unique([f"{e.view} {e.width}" for e in of.examples], return_inverse=True)
+    return auroc(of.predictions.images.astype(np.float64), of.abnormal, of.normal, of.drawn, strata)
+
+
 #: what trainings are compared by, the first is what the claim rests on
 MEASURES: Mapping[str, Callable[[Scored], Floats]] = {
     "sensitivity at 1": lambda of: of.curve[:, POINTS.index(1.0)],

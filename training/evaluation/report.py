@@ -11,7 +11,7 @@ from training.evaluation.curves import POINTS, false_positives, marked, recall, 
 from training.evaluation.groups import comparable, comparable_normal, films_by, findings_by, primary
 from training.evaluation.masks import Cover
 from training.evaluation.matching import CRITERIA, Bools, Floats
-from training.evaluation.measures import Scored, image_auroc, pointing, scored
+from training.evaluation.measures import Scored, image_auroc, matched_auroc, pointing, scored
 from training.evaluation.operating import FALSE_PER_NORMAL, crossfitted, folds_of
 from training.evaluation.reliability import BINS, Reliability, reliability
 from training.evaluation.sheet import Cell, Sheet
@@ -97,12 +97,17 @@ def _froc(sets: Mapping[str, Scored]) -> Sheet:
     rows: list[tuple[Cell, ...]] = []
     for name, of in sets.items():
         at = [estimate(column) for column in of.curve.T]
-        rows.append((name, *_counts(of), *at, estimate(pointing(of)), estimate(image_auroc(of))))
+        images = (pointing(of), image_auroc(of), matched_auroc(of))
+        rows.append((name, *_counts(of), *at, *map(estimate, images)))
     return Sheet(
         title="Sensitivity at so many false positives an image",
-        columns=("films", "n", "findings", "normals", *map(_name, POINTS), "pointing", "AUROC"),
+        columns=("films", "n", "findings", "normals", *map(_name, POINTS), "pointing", "AUROC", "AUROC, matched"),
         rows=tuple(rows),
-        notes=(_HIT, _INTERVAL, "AUROC: films with findings against normal ones."),
+        notes=(
+            _HIT,
+            _INTERVAL,
+            "AUROC: films with findings against normal ones; matched: only against those of the same view and size.",
+        ),
     )
 
 

@@ -132,6 +132,16 @@ def test_auroc() -> None:
     assert np.isnan(auroc(np.zeros(0), np.zeros(0, bool), np.zeros(0, bool), np.ones((1, 0)))[0])
 
 
+def test_auroc_within_strata_is_not_fooled_by_them() -> None:
+    # One stratum scores higher as a whole and holds most positives: unmatched that looks like knowledge.
+    scores, strata = np.array([5.0, 5.0, 5.0, 5.0, 1.0, 1.0, 1.0, 1.0]), np.array([0] * 4 + [1] * 4)
+    positive = np.array([1, 1, 1, 0, 1, 0, 0, 0], bool)
+    once = np.ones((1, 8))
+    assert auroc(scores, positive, ~positive, once)[0] == 0.75
+    assert auroc(scores, positive, ~positive, once, strata)[0] == 0.5
+    assert np.isnan(auroc(scores, positive, ~positive, once, np.arange(8))[0])
+
+
 @given(
     rows=st.lists(st.tuples(st.integers(0, 4), st.sampled_from("+-?"), st.integers(0, 2)), min_size=1, max_size=12),
 )
