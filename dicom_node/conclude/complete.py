@@ -6,6 +6,7 @@ import structlog
 
 from dicom_node.conclude.report import Reporter
 from dicom_node.conclude.route import profiles, route
+from dicom_node.errors import OutOfRoom, StorageFault
 from dicom_node.ledger import Ledger, results, studies
 from dicom_node.ledger.deliveries import queue_deliveries
 from dicom_node.ledger.rows import StudyRow
@@ -35,11 +36,21 @@ def conclude_ready(
 ) -> int:
     """COMPLETE → CONCLUDED, with its report and all its deliveries, for each study that waits for nothing more.
 
-    How many. A study that changed meanwhile is left for the next look. Raises what Ledger and Spool do.
+    How many. A study that changed meanwhile is left for the next look. Raises what Ledger does, and OutOfRoom and
+    StorageFault, once the studies that need no room were concluded.
     """
     with ledger.reading() as tx:
         ready = studies.ready(tx, now=now, conclude_after=section.conclude_after)
-    return sum(_conclude(ledger, row, reporter, destinations_of, now=now) for row in ready)
+    concluded, obstacle = 0, None
+    for row in ready:
+        try:
+            concluded += _conclude(ledger, row, reporter, destinations_of, now=now)
+        except (OutOfRoom, StorageFault) as error:
+            log.warning("a report cannot be kept: the study waits", study=row.study_id, error=str(error))
+            obstacle = obstacle or error
+    if obstacle is not None:
+        raise obstacle
+    return concluded
 
 
 def _conclude(

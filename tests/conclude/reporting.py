@@ -19,8 +19,9 @@ from dicom_node.ledger.rows import ResultRow, result_row
 from dicom_node.ledger.schema import result
 from dicom_node.sections import PeerSection
 from dicom_node.spool import Spool
+from tests import datasets
 from tests.analyse.bench import NOW, Bench
-from tests.analyse.conftest import Node, settings_in
+from tests.analyse.conftest import Node, settings_in, with_lesion
 
 #: seconds: the node's defaults for a study to be quiet, and to be concluded without what is missing
 QUIET, PATIENCE = 10.0, 600.0
@@ -110,3 +111,22 @@ class Desk:
     def deliveries(self, study_id: int, row: ResultRow) -> list[DeliveryView]:
         """Those of one result."""
         return [one for one in self.study(study_id).deliveries if one.sop_instance_uid == row.sop_instance_uid]
+
+
+#: of the images that lesion() and clean() make: one study
+STUDY = {"StudyInstanceUID": "1.2.826.0.1.3680043.10.7.1", "SeriesInstanceUID": "1.2.826.0.1.3680043.10.7.2"}
+
+
+def lesion(**attributes: object) -> Dataset:
+    """A chest with one finding."""
+    return with_lesion(**{**STUDY, **attributes})
+
+
+def clean(**attributes: object) -> Dataset:
+    """A chest without one."""
+    return datasets.chest(100, 90, **{**STUDY, **attributes})
+
+
+def lateral(**attributes: object) -> Dataset:
+    """A chest that is declined."""
+    return clean(ViewPosition="LL", **attributes)

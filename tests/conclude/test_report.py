@@ -2,43 +2,21 @@
 
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from pydicom.dataset import Dataset
-from pydicom.uid import generate_uid
 from sqlalchemy import update
 
 from dicom_node.analyse.examine import Examiner
-from dicom_node.domain import Kind, Profile
+from dicom_node.conclude.report import Reporter
+from dicom_node.domain import Kind, Profile, StudyState
+from dicom_node.errors import OutOfRoom
 from dicom_node.ledger.schema import finding
-from tests import datasets
-from tests.analyse.conftest import examiner as examiner  # a fixture
+from dicom_node.sections import PeerSection
+from dicom_node.spool import Part, Spool
 from tests.analyse.conftest import with_lesion
-from tests.conclude.reporting import Desk, settings_for
+from tests.conclude.reporting import Desk, clean, lateral, lesion, settings_for
 from tests.encode.reports import evidence, items, summaries, texts
-
-STUDY = {"StudyInstanceUID": generate_uid(), "SeriesInstanceUID": generate_uid()}
-
-
-@pytest.fixture
-def desk(tmp_path: Path, examiner: Examiner[int]) -> Iterator[Desk]:
-    desk = Desk(settings_for(tmp_path / "node", viewer="ohif", archive="strict"), examiner)
-    yield desk
-    desk.close()
-
-
-def lesion(**attributes: object) -> Dataset:
-    return with_lesion(**{**STUDY, **attributes})
-
-
-def clean(**attributes: object) -> Dataset:
-    return datasets.chest(100, 90, **{**STUDY, **attributes})
-
-
-def lateral(**attributes: object) -> Dataset:
-    return clean(ViewPosition="LL", **attributes)
 
 
 def test_says_what_became_of_every_image(desk: Desk) -> None:
@@ -142,6 +120,32 @@ def test_an_image_of_another_patient_is_left_out_and_said_to_be(desk: Desk) -> N
     assert f"Not reported: image {stranger.SOPInstanceUID}, whose header names another patient" in texts(report)
     assert len(items(report, "Measurement Group")) == 1
     assert "P-OTHER" not in str(report)
+
+
+class FullSpool(Spool):
+    """A spool on a disk that is full for whoever writes."""
+
+    def new(self, *, expected: int | None = None) -> Part:
+        raise OutOfRoom("no room: make room")
+
+
+def test_a_report_that_there_is_no_room_for_holds_no_other_study_up(tmp_path: Path, examiner: Examiner[int]) -> None:
+    settings = settings_for(tmp_path, viewer="ohif")
+    archive = PeerSection(name="archive", ae_title="ARCHIVE", host="127.0.0.1", mode="send")
+    other = PeerSection(name="other", ae_title="OTHER", sends=True, allow_from=("127.0.0.1",), results_to=("archive",))
+    desk = Desk(settings.model_copy(update={"peers": (*settings.peers, archive, other)}), examiner)
+    waits = desk.read(lesion())
+    plain = desk.node.arrive(with_lesion(), now=desk.now, calling="OTHER").study_id
+    desk.bench.work()
+    desk.reporter = Reporter(desk.ledger, FullSpool(settings.node.folder / "spool"), settings.results)
+    with pytest.raises(OutOfRoom):
+        desk.conclude()
+    assert desk.study(waits).study.state is StudyState.COMPLETE
+    assert desk.study(plain).study.state is StudyState.CONCLUDED
+    desk.reporter = Reporter(desk.ledger, desk.spool, settings.results)
+    assert desk.conclude() == 1
+    assert len(desk.standing(waits)) == 1
+    desk.close()
 
 
 def test_a_report_that_breaks_keeps_no_image_s_results_back(desk: Desk) -> None:

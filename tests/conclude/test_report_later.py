@@ -1,11 +1,9 @@
 """What becomes of a report when its study goes on: the next one takes its place, and nothing stale is sent."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
 
-import pytest
 from pydicom.dataset import Dataset
-from pydicom.uid import generate_uid
 
 from dicom_node.analyse.examine import Examiner
 from dicom_node.conclude.later import report_later
@@ -13,32 +11,8 @@ from dicom_node.conclude.report import Draft, Reporter
 from dicom_node.domain import Profile, RejectionTitle, StudyState
 from dicom_node.ledger import deliveries, headers, purge, rejections
 from dicom_node.ledger.rows import StudyRow
-from tests import datasets
-from tests.analyse.conftest import examiner as examiner  # a fixture
-from tests.analyse.conftest import with_lesion
-from tests.conclude.reporting import PATIENCE, Desk, settings_for
+from tests.conclude.reporting import PATIENCE, Desk, clean, lesion, settings_for
 from tests.encode.reports import evidence, items, summaries, texts
-
-STUDY = {"StudyInstanceUID": generate_uid(), "SeriesInstanceUID": generate_uid()}
-
-
-@pytest.fixture
-def desk(tmp_path: Path, examiner: Examiner[int]) -> Iterator[Desk]:
-    desk = Desk(settings_for(tmp_path / "node", viewer="ohif", archive="strict"), examiner)
-    yield desk
-    desk.close()
-
-
-def lesion(**attributes: object) -> Dataset:
-    return with_lesion(**{**STUDY, **attributes})
-
-
-def clean(**attributes: object) -> Dataset:
-    return datasets.chest(100, 90, **{**STUDY, **attributes})
-
-
-def lateral(**attributes: object) -> Dataset:
-    return clean(ViewPosition="LL", **attributes)
 
 
 def test_a_late_image_gives_a_new_report_in_the_old_one_s_place(desk: Desk) -> None:
