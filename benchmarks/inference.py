@@ -12,7 +12,7 @@ import statistics
 import sys
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from copy import deepcopy
 from importlib.util import find_spec
 from pathlib import Path
@@ -77,7 +77,7 @@ def _openvino(network: LocalizationUNet, threads: int, precision: str) -> Look |
     return lambda films: Heads(*(torch.from_numpy(part) for part in compiled(films.numpy()).to_tuple()))
 
 
-def interleaved(looks: dict[str, Callable[[], object]], rounds: int) -> dict[str, float]:
+def interleaved(looks: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, float]:
     """Median seconds of each, all called once a round; two rounds before count for nothing."""
     seconds: dict[str, list[float]] = {name: [] for name in looks}
     for number in range(rounds + 2):

@@ -14,7 +14,7 @@ from model.contract import Candidate, Film, ModelError, Prediction, Predictor
 from model.film import film_from
 from model.predictor import load_predictor
 from training.datalist import Status, iou, read_nih
-from training.dataset import open_film
+from training.dataset import open_film, open_picture
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -88,6 +88,23 @@ def test_a_chest_that_is_turned_or_inverted_is_declined(data: Path, predictor: P
     blank = np.full((500, 400), 30000, np.uint16)
     films = [Film(pixels=np.ascontiguousarray(pixels)) for pixels in [*wrong, blank]]
     assert [p.frontal_chest >= predictor.manifest.gate for p in predictor.predict(films)] == [False] * 6
+
+
+@pytest.mark.data
+def test_lateral_films_are_declined(data: Path, predictor: Predictor) -> None:
+    """Headers often say nothing of a view; the gate was fitted on no lateral film."""
+    films = [open_picture(path) for path in sorted((data / "lateral").glob("*.jpg"))]
+    passed = [p.frontal_chest >= predictor.manifest.gate for p in predictor.predict(films)]
+    assert len(films) == 4
+    assert sum(passed) <= 1
+
+
+@pytest.mark.data
+def test_bedside_films_pass(data: Path, predictor: Predictor) -> None:
+    """Those that the gate was not fitted on: rotated patients, tubes and lines."""
+    films = [open_picture(path) for path in sorted((data / "hannover").glob("*.jpg"))[1::2][:40]]
+    declined = [p.frontal_chest < predictor.manifest.gate for p in predictor.predict(films)]
+    assert sum(declined) <= 1
 
 
 @pytest.mark.data
