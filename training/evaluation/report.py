@@ -242,6 +242,10 @@ def _masks(of: Measured) -> Sheet:
     def of_hits(side: int, figure: int) -> Estimate:
         return estimate(ratio(drawn, np.array([sum(h[side][figure] for h in one.hits) for one in covers]), hits))
 
+    def added(figure: int) -> Estimate:
+        gains = [sum(mask[figure] - box[figure] for mask, box in one.hits) for one in covers]
+        return estimate(ratio(drawn, np.array(gains), hits))
+
     every = np.ones(len(films), bool)
     fitted = [one.outlines or (0.0, 0.0) for one in covers]
     rows: tuple[tuple[Cell, ...], ...] = (
@@ -249,6 +253,7 @@ def _masks(of: Measured) -> Sheet:
         ("films, against outlines", int(outlined.sum()), *(mean([c[f] for c in fitted], outlined) for f in (0, 1))),
         ("findings hit: mask against outline", int(hits.sum()), *(of_hits(0, f) for f in (0, 1))),
         ("findings hit: filled box against outline", int(hits.sum()), *(of_hits(1, f) for f in (0, 1))),
+        ("findings hit: what the mask adds to the box", int(hits.sum()), *(added(f) for f in (0, 1))),
     )
     return Sheet(
         title="Masks at the operating point",

@@ -51,7 +51,7 @@ def measure(examples: Sequence[Example], runs: Sequence[Run]) -> dict[str, dict[
     drawn = draws([example.patient for example in examples])
     rows: dict[str, dict[str, Floats]] = {name: {} for name in MEASURES}
     for arm, members in by_arm(runs).items():
-        of_seeds = [scored(examples, run.predictions(), drawn) for run in members]
+        of_seeds = [_scored(run, examples, drawn) for run in members]
         for name, of in MEASURES.items():
             rows[name][arm] = over_seeds([of(one) for one in of_seeds], arm)
     return rows
@@ -160,9 +160,15 @@ def _on(films: Sequence[Example], runs: Sequence[Run]) -> dict[str, Estimate]:
     drawn = draws([example.patient for example in films])
     of = MEASURES[_claim()]
     return {
-        arm: estimate(over_seeds([of(scored(films, run.predictions(), drawn)) for run in members], arm))
+        arm: estimate(over_seeds([of(_scored(run, films, drawn)) for run in members], arm))
         for arm, members in by_arm(runs).items()
     }
+
+
+def _scored(run: Run, films: Sequence[Example], drawn: Floats) -> Scored:
+    predictions = run.predictions()
+    run.check(predictions, films)
+    return scored(films, predictions, drawn)
 
 
 def _change(rows: Rows, name: str, step: Step) -> Floats:

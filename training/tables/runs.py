@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from training.datalist import Example
 from training.evaluation.matching import Floats, one_list
 from training.predictions import Predictions, load
 
@@ -34,6 +35,15 @@ class Run:
     def predictions(self) -> Predictions:
         """The boxes of all channels as one list a film. Raises ValueError when the file is damaged."""
         return one_list(load(self.folder / PREDICTIONS))
+
+    def check(self, predictions: Predictions, films: Sequence[Example]) -> None:
+        """Raise ValueError where a film is not among the predictions: a study declines none, so something is amiss."""
+        absent = {film.id for film in films} - set(predictions.ids)
+        if absent:
+            raise ValueError(
+                f"{self.folder} holds no prediction of {len(absent)} of the {len(films)} films that are measured on, "
+                f"{min(absent)} among them: run it again"
+            )
 
 
 def read_runs(folder: Path, study: str) -> list[Run]:

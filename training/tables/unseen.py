@@ -8,6 +8,7 @@ channel a disease, another disease's will do.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 
@@ -156,7 +157,7 @@ def measure(examples: Sequence[Example], runs: Sequence[Run]) -> Results:
                 seeds = [
                     of_networks(
                         of,
-                        [shared[run.folder] if run.target is None else run.predictions() for run in pair],
+                        [_predictions(run, half, shared) for run, half in zip(pair, of, strict=True)],
                         by_chance=role == "left_out",
                     )
                     for pair in find(runs, arm, target, role)
@@ -164,6 +165,12 @@ def measure(examples: Sequence[Example], runs: Sequence[Run]) -> Results:
                 if seeds:
                     results[target, arm, role] = _mean(seeds, arm + role)
     return Results(measured=results, counts=counts)
+
+
+def _predictions(run: Run, half: Half, shared: Mapping[Path, Predictions]) -> Predictions:
+    predictions = shared[run.folder] if run.target is None else run.predictions()
+    run.check(predictions, half.examples)
+    return predictions
 
 
 def _mean(seeds: Sequence[Measured], name: str) -> Measured:

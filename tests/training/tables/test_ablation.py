@@ -79,6 +79,19 @@ def test_a_run_that_has_not_ended_is_no_run(leave: Callable[..., Path]) -> None:
     assert budget([]) == "no run"
 
 
+def test_a_run_on_other_films_is_named(leave: Callable[..., Path]) -> None:
+    runs = read_runs(leave("ablation", "plain-0", said(FILMS[:50], finds(0.5)), arm="plain"), "ablation")
+    with pytest.raises(ValueError, match=r"plain-0 holds no prediction of 70 of the 120 films"):
+        ablation(FILMS, runs)
+
+
+def test_the_same_training_twice_is_refused(leave: Callable[..., Path]) -> None:
+    write(leave, "plain", [0.2])
+    runs = leave("ablation", "again", said(FILMS, finds(0.5)), arm="plain", seed=0)
+    with pytest.raises(ValueError, match="are the same training: keep one of them"):
+        read_runs(runs, "ablation")
+
+
 @pytest.mark.parametrize(
     ("change", "p", "word"),
     [

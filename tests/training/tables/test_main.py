@@ -56,7 +56,7 @@ def test_a_table_is_printed_written_and_put_into_the_card(datalist: Path, capsys
 
 
 def test_studies(datalist: Path, leave: Callable[..., Path], capsys: pytest.CaptureFixture[str]) -> None:
-    films = [film(number, ("Effusion", "Nodule", None)[number % 3]) for number in range(30)]
+    films = [film(number, ("Effusion", "Nodule", None)[number % 3]) for number in range(60)]
     out = datalist.parent / "out"
 
     def finds(one: Example) -> Said:
