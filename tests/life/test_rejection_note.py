@@ -6,14 +6,13 @@ from pathlib import Path
 import pytest
 from pydicom.config import IGNORE
 from pydicom.dataelem import DataElement
-from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.dataset import Dataset
 from pydicom.sr.codedict import codes
 from pydicom.sr.coding import Code
 from pydicom.uid import ExplicitVRLittleEndian, KeyObjectSelectionDocumentStorage, generate_uid
 
 from dicom_node.analyse.examine import Examiner
 from dicom_node.domain import JobState, Kind, Reason
-from dicom_node.encode.sources import code_item
 from dicom_node.ledger import findings, overview
 from dicom_node.ledger.overview import InstanceView, StudyView
 from tests import datasets
@@ -21,6 +20,7 @@ from tests.analyse.conftest import with_lesion
 from tests.deliver.archives import Archive
 from tests.life.node import Life, archive, evidence, kept, life_settings, notes
 from tests.peers import association
+from tests.rejections import rejects
 
 REPORT = "1.2.840.10008.5.1.4.1.1.88.33"
 
@@ -36,48 +36,6 @@ def life(tmp_path: Path, pacs: Archive, examiner: Examiner[int]) -> Iterator[Lif
     life = Life(life_settings(tmp_path / "node", archive=(pacs, "ohif")), examiner)
     yield life
     life.close()
-
-
-def rejects(
-    *images: Dataset, title: Code = codes.DCM.RejectedForQualityReasons, content: bool = True, evidence: bool = True
-) -> Dataset:
-    """A Key Object Selection as an archive writes it, of the study of the first image."""
-    note = Dataset()
-    note.file_meta = FileMetaDataset()
-    note.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
-    note.SOPClassUID = KeyObjectSelectionDocumentStorage
-    note.SOPInstanceUID = generate_uid()
-    note.StudyInstanceUID = images[0].StudyInstanceUID
-    note.SeriesInstanceUID = generate_uid()
-    note.PatientID = images[0].PatientID
-    note.PatientName = images[0].PatientName
-    note.AccessionNumber = images[0].AccessionNumber
-    note.Manufacturer = "An archive"
-    note.Modality = "KO"
-    note.ValueType = "CONTAINER"
-    note.ConceptNameCodeSequence = [code_item(title)]
-    if content:
-        note.ContentSequence = [item("IMAGE", image) for image in images]
-    if evidence:
-        study = Dataset()
-        study.StudyInstanceUID = images[0].StudyInstanceUID
-        study.ReferencedSeriesSequence = [item("", image) for image in images]
-        note.CurrentRequestedProcedureEvidenceSequence = [study]
-    return note
-
-
-def item(value_type: str, image: Dataset) -> Dataset:
-    reference = Dataset()
-    reference.ReferencedSOPClassUID = image.SOPClassUID
-    reference.ReferencedSOPInstanceUID = image.SOPInstanceUID
-    holder = Dataset()
-    holder.ReferencedSOPSequence = [reference]
-    if value_type:
-        holder.ValueType = value_type
-        holder.RelationshipType = "CONTAINS"
-    else:
-        holder.SeriesInstanceUID = image.SeriesInstanceUID
-    return holder
 
 
 def study(life: Life, dataset: Dataset) -> StudyView:
