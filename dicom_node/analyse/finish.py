@@ -27,6 +27,8 @@ from dicom_node.spool import Spool
 
 log = structlog.get_logger()
 
+#: what a report names no object of: a CT that is routed along costs no write a slice
+_NOT_REPORTED = frozenset({Reason.NOT_A_RADIOGRAPH, Reason.REJECTION_NOTE})
 #: seconds after which a version looks again whether the one before it is decided
 _WAIT = 2.0
 
@@ -218,7 +220,7 @@ class Finisher:
 
     def _keep_header(self, held: Held, examination: Examination) -> KeptHeader | None:
         """Make the header durable, for the report of the study. Raises OutOfRoom, StorageFault."""
-        if examination.header is None:
+        if examination.header is None or examination.reason in _NOT_REPORTED:
             return None
         key = self._spool.put(kept.pack(examination.header))
         return KeptHeader(spool_key=key, input_digest=held.claim.instance.digest)

@@ -31,6 +31,15 @@ def of_job(tx: Connection, job_id: int) -> KeptHeader | None:
     return None if row is None else KeptHeader(spool_key=row["spool_key"], input_digest=row["input_digest"])
 
 
+def of_study(tx: Connection, study_id: int) -> dict[int, KeptHeader]:
+    """By job, the headers of a study's images; those that are kept."""
+    rows = tx.execute(select(header).join(job, job.c.id == header.c.job_id).where(job.c.study_id == study_id, _KEPT))
+    return {
+        row["job_id"]: KeptHeader(spool_key=row["spool_key"], input_digest=row["input_digest"])
+        for row in rows.mappings()
+    }
+
+
 def kept() -> Select[str]:
     """The spool keys of all headers that are kept, to be united with others."""
     return select(header.c.spool_key).where(_KEPT)

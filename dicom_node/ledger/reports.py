@@ -1,5 +1,6 @@
 """A study's report: what it is made of, and the objects that were written of each revision."""
 
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -10,7 +11,7 @@ from dicom_node.ledger import encodings, headers, instances, recall, results
 from dicom_node.ledger.encodings import EncodingRow
 from dicom_node.ledger.headers import KeptHeader
 from dicom_node.ledger.rows import InstanceRow, JobRow, ResultRow, StoredResult, job_row, result_row
-from dicom_node.ledger.schema import job, model, report, report_job, result
+from dicom_node.ledger.schema import instance, job, model, report, report_job, result
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,20 +31,34 @@ class Outcome:
 
 def outcomes(tx: Connection, study_id: int) -> list[Outcome]:
     """Of each current image, in the order of their arrival, and of each model that looked or is to look at it."""
+    by_instance: dict[int, dict[str, list[JobRow]]] = defaultdict(lambda: defaultdict(list))
+    rows = tx.execute(
+        select(job, model.c.name)
+        .join(model, model.c.digest == job.c.model)
+        .join(instance, instance.c.id == job.c.instance_id)
+        .where(instance.c.study_id == study_id, instance.c.is_current == true())
+        .order_by(job.c.id)
+    )
+    for made in rows.mappings():
+        by_instance[made["instance_id"]][made["name"]].append(job_row(made))
+    kept = headers.of_study(tx, study_id)
+    noted: dict[tuple[str, str], EncodingRow | None] = {}
     found = []
     for row in instances.of_study(tx, study_id):
-        by_model: dict[str, list[JobRow]] = {}
-        jobs = tx.execute(
-            select(job, model.c.name)
-            .join(model, model.c.digest == job.c.model)
-            .where(job.c.instance_id == row.instance_id)
-            .order_by(job.c.id)
-        )
-        for made in jobs.mappings():
-            by_model.setdefault(made["name"], []).append(job_row(made))
-        found += [_outcome(tx, row, by_model[name]) for name in sorted(by_model)]
-        if not by_model:
+        by_model = by_instance.get(row.instance_id)
+        if by_model is None:
             found.append(Outcome(instance=row, job=None, header=None, encoding=None, under_way=True))
+            continue
+        for name in sorted(by_model):
+            last, under_way = _last(by_model[name])
+            encoding = None
+            if last is not None and last.state is JobState.DONE:
+                key = (last.model, last.parameters)
+                if key not in noted:
+                    noted[key] = encodings.find(tx, model_digest=last.model, digest=last.parameters)
+                encoding = noted[key]
+            header = None if last is None else kept.get(last.job_id)
+            found.append(Outcome(instance=row, job=last, header=header, encoding=encoding, under_way=under_way))
     return found
 
 
@@ -106,18 +121,9 @@ def _recall(tx: Connection, earlier: Sequence[ResultRow], report_id: int, *, now
         recall.mark(tx, tx.execute(older).scalars(), title=RejectionTitle(title), now=now)
 
 
-def _outcome(tx: Connection, row: InstanceRow, jobs: list[JobRow]) -> Outcome:
+def _last(jobs: Sequence[JobRow]) -> tuple[JobRow | None, bool]:
+    """The job that has the word on an image, and whether another one is under way."""
     ended = [one for one in jobs if one.state in JOB_ENDED]
     # what failed said nothing: the word before it stands
     told = [one for one in ended if one.state is not JobState.FAILED] or ended
-    last = told[-1] if told else None
-    analysed = last is not None and last.state is JobState.DONE
-    return Outcome(
-        instance=row,
-        job=last,
-        header=None if last is None else headers.of_job(tx, last.job_id),
-        encoding=encodings.find(tx, model_digest=last.model, digest=last.parameters)
-        if last is not None and analysed
-        else None,
-        under_way=len(ended) < len(jobs),
-    )
+    return (told[-1] if told else None), len(ended) < len(jobs)
