@@ -1,6 +1,5 @@
 """A radiologist's screen: OHIF in Debian's Chromium, without a display. What is judged is the picture on it."""
 
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from scipy import ndimage
 
+from tests.peers import program
 from tests.waiting import wait_for
 
 #: screenshots, the latest of each name; ignored by git
@@ -149,9 +149,7 @@ class Viewer:
 @contextmanager
 def browser(origin: str) -> Iterator[Viewer]:
     """A fresh page of a fresh browser before `origin`, as of somebody who has seen the viewer's tour before."""
-    path = shutil.which("chromium")
-    if path is None:
-        pytest.skip("chromium is not installed: apt-get install -y --no-install-recommends chromium")
+    path = program("chromium")
     playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: make install")
     with playwright.sync_playwright() as running:
         chromium = running.chromium.launch(executable_path=path, args=list(_FLAGS), timeout=PATIENCE * 1000)
