@@ -140,12 +140,32 @@ class DeliveryState(StrEnum):
     HELD = "held"
     PENDING = "pending"
     SENDING = "sending"
+    #: the end, where no commitment is asked for
     STORED = "stored"
+    #: stored, and the destination has not yet committed to keep it
+    UNCOMMITTED = "uncommitted"
+    COMMITTED = "committed"
     FAILED = "failed"
     ABANDONED = "abandoned"
 
 
-State = StudyState | InstanceState | JobState | ResultState | DeliveryState
+class CommitmentState(StrEnum):
+    """How far a Storage Commitment transaction has come (PS3.4 Annex J)."""
+
+    # asked for by the node
+    AWAITED = "awaited"
+    ANSWERED = "answered"
+    LAPSED = "lapsed"
+    # asked for by a peer
+    OWED = "owed"
+    REPORTED = "reported"
+    UNREPORTED = "unreported"
+
+
+State = StudyState | InstanceState | JobState | ResultState | DeliveryState | CommitmentState
+
+#: a destination said that it stored it
+ARRIVED = (DeliveryState.STORED, DeliveryState.UNCOMMITTED, DeliveryState.COMMITTED)
 
 #: every move that the ledger will make, a table a noun; anything else is a programming error
 TRANSITIONS: Mapping[type[State], Mapping[State, frozenset[State]]] = {
@@ -177,10 +197,26 @@ TRANSITIONS: Mapping[type[State], Mapping[State, frozenset[State]]] = {
     DeliveryState: {
         DeliveryState.HELD: frozenset({DeliveryState.PENDING, DeliveryState.ABANDONED}),
         DeliveryState.PENDING: frozenset({DeliveryState.SENDING, DeliveryState.HELD, DeliveryState.ABANDONED}),
-        DeliveryState.SENDING: frozenset({DeliveryState.PENDING, DeliveryState.STORED, DeliveryState.FAILED}),
+        DeliveryState.SENDING: frozenset(
+            {DeliveryState.PENDING, DeliveryState.STORED, DeliveryState.UNCOMMITTED, DeliveryState.FAILED}
+        ),
         DeliveryState.STORED: frozenset(),
+        # to STORED: nobody waits for the commitment any more
+        DeliveryState.UNCOMMITTED: frozenset(
+            {DeliveryState.COMMITTED, DeliveryState.PENDING, DeliveryState.FAILED, DeliveryState.STORED}
+        ),
+        DeliveryState.COMMITTED: frozenset(),
         DeliveryState.FAILED: frozenset({DeliveryState.PENDING, DeliveryState.ABANDONED}),
         DeliveryState.ABANDONED: frozenset(),
+    },
+    CommitmentState: {
+        CommitmentState.AWAITED: frozenset({CommitmentState.ANSWERED, CommitmentState.LAPSED}),
+        CommitmentState.ANSWERED: frozenset(),
+        # the report came late
+        CommitmentState.LAPSED: frozenset({CommitmentState.ANSWERED}),
+        CommitmentState.OWED: frozenset({CommitmentState.REPORTED, CommitmentState.UNREPORTED}),
+        CommitmentState.REPORTED: frozenset({CommitmentState.OWED}),
+        CommitmentState.UNREPORTED: frozenset({CommitmentState.OWED}),
     },
 }
 

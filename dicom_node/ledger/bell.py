@@ -28,6 +28,7 @@ class Channel(StrEnum):
     JOBS = "jobs"
     STUDIES = "studies"
     DELIVERIES = "deliveries"
+    COMMITMENTS = "commitments"
 
 
 class Listener(Protocol):

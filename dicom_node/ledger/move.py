@@ -7,6 +7,7 @@ from sqlalchemy import ColumnElement, Connection, Table, insert, update
 from dicom_node.domain import (
     JOB_ENDED,
     TRANSITIONS,
+    CommitmentState,
     DeliveryState,
     InstanceState,
     JobState,
@@ -23,11 +24,15 @@ _TABLES: dict[type[State], Table] = {
     JobState: schema.job,
     ResultState: schema.result,
     DeliveryState: schema.delivery,
+    CommitmentState: schema.commitment,
 }
 #: who waits for a state
 _RINGS: dict[tuple[type[State], State], Channel] = {
     (JobState, JobState.QUEUED): Channel.JOBS,
     (DeliveryState, DeliveryState.PENDING): Channel.DELIVERIES,
+    (DeliveryState, DeliveryState.UNCOMMITTED): Channel.COMMITMENTS,
+    (CommitmentState, CommitmentState.OWED): Channel.COMMITMENTS,
+    (CommitmentState, CommitmentState.ANSWERED): Channel.COMMITMENTS,
     **{(StudyState, state): Channel.STUDIES for state in StudyState},
     **{(JobState, state): Channel.STUDIES for state in JOB_ENDED},
 }

@@ -7,6 +7,7 @@ from sqlalchemy import (
     Double,
     ForeignKey,
     Index,
+    Integer,
     LargeBinary,
     Table,
     Text,
@@ -17,13 +18,13 @@ from sqlalchemy import (
     true,
 )
 
-from dicom_node.domain import DeliveryState, InstanceState, JobState, ResultState, StudyState
+from dicom_node.domain import CommitmentState, DeliveryState, InstanceState, JobState, ResultState, StudyState
 from dicom_node.ledger.columns import identifier, index, maybe_when, number, queue, refers_to, string, when
 from dicom_node.ledger.columns import in_state as in_state
 from dicom_node.ledger.columns import metadata as metadata
 
 #: the migration that this code was written for
-REVISION = "0003"
+REVISION = "0004"
 
 study = Table(
     "study",
@@ -73,12 +74,15 @@ instance = Table(
     Column("picture_digest", Text),
     # keyed digest of the identifying values, to tell whether a corrected header changed them
     string("identity"),
+    # a peer was told that the node keeps it (Storage Commitment)
+    Column("pledged", Boolean, server_default=false(), nullable=False),
     UniqueConstraint("sop_instance_uid", "digest"),
 )
 Index("ix_instance_study", instance.c.study_id)
 index("ix_instance_current", instance.c.sop_instance_uid, where=instance.c.is_current == true(), unique=True)
 index("ix_instance_without_job", instance.c.id, where=instance.c.without_job == true())
 index("ix_instance_quarantined", instance.c.id, where=in_state(instance.c.state, InstanceState.QUARANTINED))
+index("ix_instance_pledged", instance.c.study_id, where=instance.c.pledged == true())
 
 model = Table(
     "model",
@@ -212,6 +216,8 @@ delivery = Table(
     string("state"),
     *queue(),
     Column("released", Boolean, server_default=false(), nullable=False),
+    # times that its commitment was asked for in vain
+    number("commitment_attempts", 0),
     UniqueConstraint("result_id", "destination"),
 )
 Index("ix_delivery_study", delivery.c.study_id)
@@ -235,6 +241,58 @@ index(
     delivery.c.destination,
     delivery.c.ended_at,
     where=in_state(delivery.c.state, DeliveryState.STORED),
+)
+
+index(
+    "ix_delivery_uncommitted",
+    delivery.c.destination,
+    delivery.c.not_before,
+    where=in_state(delivery.c.state, DeliveryState.UNCOMMITTED),
+)
+index(
+    "ix_delivery_committed",
+    delivery.c.destination,
+    delivery.c.ended_at,
+    where=in_state(delivery.c.state, DeliveryState.COMMITTED),
+)
+
+# one Storage Commitment transaction, of the node with a destination or of a peer with the node
+commitment = Table(
+    "commitment",
+    metadata,
+    identifier(),
+    # its name in the configuration
+    string("peer"),
+    string("transaction_uid"),
+    string("state"),
+    number("attempts", 0),
+    # AWAITED: until when; OWED: when the report is sent next
+    when("not_before"),
+    string("last_error", ""),
+    when("created_at"),
+    maybe_when("ended_at"),
+    UniqueConstraint("peer", "transaction_uid"),
+)
+index(
+    "ix_commitment_awaited",
+    commitment.c.peer,
+    commitment.c.not_before,
+    where=in_state(commitment.c.state, CommitmentState.AWAITED),
+)
+index("ix_commitment_owed", commitment.c.not_before, where=in_state(commitment.c.state, CommitmentState.OWED))
+
+commitment_item = Table(
+    "commitment_item",
+    metadata,
+    identifier(),
+    refers_to("commitment_id", "commitment.id"),
+    string("sop_class_uid"),
+    string("sop_instance_uid"),
+    # of the result that the node asked about; None: a peer asks about an instance
+    refers_to("delivery_id", "delivery.id", nullable=True),
+    # Failure Reason (0008,1197), 0 for success; None: not decided
+    Column("failure_reason", Integer),
+    UniqueConstraint("commitment_id", "sop_instance_uid"),
 )
 
 # source images that a rejection note named, whether or not they ever came
