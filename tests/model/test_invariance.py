@@ -90,14 +90,13 @@ def fractions(prediction: Prediction, film: Film, threshold: float) -> list[list
     ]
 
 
-def unmatched(
-    predictor: Predictor, one: tuple[Film, Prediction], other: tuple[Film, Prediction]
-) -> list[tuple[list[float], float]]:
-    """Findings of one that no finding of the other overlaps at IoU ≥ 0.5, with the best overlap there is."""
+def best_matches(
+    predictor: Predictor, one: tuple[Film, Prediction], other: tuple[Film, Prediction], slack: float
+) -> list[float]:
+    """For each finding of one above the operating point the best IoU with one of the other, `slack` below it."""
     point = predictor.manifest.operating_point
-    here, there = fractions(one[1], one[0], point), fractions(other[1], other[0], point - AT_THE_POINT)
-    best = [(box, max((iou(box, match) for match in there), default=0.0)) for box in here]
-    return [(box, overlap) for box, overlap in best if overlap < 0.5]
+    there = fractions(other[1], other[0], point - slack)
+    return [max((iou(box, match) for match in there), default=0.0) for box in fractions(one[1], one[0], point)]
 
 
 VERSIONS = [
@@ -114,15 +113,17 @@ VERSIONS = [
 def test_the_same_findings(
     predictor: Predictor, films: list[tuple[Film, Prediction]], tmp_path: Path, side: int, bits: int, lut: bool
 ) -> None:
-    findings = 0
+    exact: list[float] = []
     for number, (film, said) in enumerate(films):
         written = stored(scaled(film, side), tmp_path / f"{number}.dcm", bits=bits, lut=lut)
         version = film_from(pydicom.dcmread(written))
         assert version.pixels.shape == (side, side)
         again = predictor.predict([version])[0]
-        findings += len(fractions(said, film, predictor.manifest.operating_point))
-        assert not unmatched(predictor, (film, said), (version, again)), number
-        assert not unmatched(predictor, (version, again), (film, said)), number
+        for one, other in (((film, said), (version, again)), ((version, again), (film, said))):
+            assert min(best_matches(predictor, one, other, AT_THE_POINT), default=1.0) >= 0.5, number
+            exact += best_matches(predictor, one, other, 0.0)
         assert again.score == pytest.approx(said.score, abs=0.05)
         assert (again.frontal_chest >= predictor.manifest.gate) == (said.frontal_chest >= predictor.manifest.gate)
-    assert findings >= ABNORMAL
+    assert len(exact) >= 2 * ABNORMAL
+    # but for the few whose confidence lies at the point itself
+    assert np.mean(np.array(exact) >= 0.5) > 0.9
