@@ -29,11 +29,14 @@ class Validity:
 
     def says(self, *, now: float) -> str:
         """In words."""
-        day = datetime.fromtimestamp(self.ends, UTC).strftime("%Y-%m-%d")
-        days = (self.ends - now) / _DAY
-        when = f"ended on {day}" if days < 0 else f"ends on {day}, in {days:.0f} days"
         which = f"{self.path}" if self.ordinal == 1 else f"{self.path} (its certificate {self.ordinal})"
-        return f"{which} {when}"
+        return f"{which} {until(self.ends, now=now)}"
+
+
+def until(ends: float, *, now: float) -> str:
+    """When a certificate ends, in words; both are seconds since the epoch."""
+    day = datetime.fromtimestamp(ends, UTC).strftime("%Y-%m-%d")
+    return f"ended on {day}" if ends < now else f"ends on {day}, in {(ends - now) / _DAY:.0f} days"
 
 
 def validities(path: Path) -> list[Validity]:

@@ -13,6 +13,7 @@ from dicom_node.cli.options import CONFIG, Config
 
 if TYPE_CHECKING:
     from dicom_node.config import Settings
+    from dicom_node.ledger import Tx
     from dicom_node.ledger.overview import DestinationView, Queues, StudyView
     from dicom_node.ledger.processes import ProcessRow
     from dicom_node.ledger.rows import InstanceRow
@@ -29,13 +30,20 @@ class Status:
     destinations: list["DestinationView"]
     quarantined: list["InstanceRow"]
     studies: list["StudyView"]
-    #: of one study, or of one accession number
+    #: of one study, of one accession number, or of what a hash of the log stands for
     one: bool
+    #: what a hash of the log stands for
+    meaning: str = ""
+    #: certificates that have ended or soon will
+    certificates: tuple[str, ...] = ()
 
 
 def status(
     study: Study = None,
     accession: Accession = None,
+    logged: Annotated[
+        str | None, typer.Option("--hash", metavar="HASH", help="Of whatever the log names by this keyed hash.")
+    ] = None,
     limit: Annotated[int, typer.Option(help="Most studies listed, the latest first.", min=1)] = 20,
     as_json: Annotated[bool, typer.Option("--json", help="For programs: one JSON object.")] = False,
     config: Config = CONFIG,
@@ -46,19 +54,26 @@ def status(
     """
     from dicom_node.cli.status_screen import print_status
 
-    look = _look(config, study=study, accession=accession, limit=limit)
+    if logged is not None and (study is not None or accession is not None):
+        raise typer.BadParameter("--hash stands for a study by itself: give no --study and no --accession")
+    look = _look(config, study=study, accession=accession, logged=logged, limit=limit)
     if as_json:
         print(json.dumps(_plain(look), indent=2))
     else:
         print_status(look)
 
 
-def _look(config: Path, *, study: str | None, accession: str | None, limit: int) -> Status:
+def _look(config: Path, *, study: str | None, accession: str | None, logged: str | None, limit: int) -> Status:
+    from dicom_node.certificates import ends_soon
     from dicom_node.errors import NotFound
     from dicom_node.ledger import overview, processes
+    from dicom_node.logs import load_key
 
-    one = study is not None or accession is not None
     with opened(config) as (settings, ledger), ledger.reading() as tx:
+        meaning = ""
+        if logged is not None:
+            meaning, study = _meant_by(tx, logged, key=load_key(settings.node.folder))
+        one = study is not None or accession is not None
         found = overview.studies(tx, accession=accession, study_uid=study, limit=limit)
         if one and not found:
             raise NotFound(f"no study came with {f'UID {study}' if study else f'accession number {accession}'}")
@@ -71,7 +86,21 @@ def _look(config: Path, *, study: str | None, accession: str | None, limit: int)
             quarantined=overview.quarantined(tx),
             studies=found,
             one=one,
+            meaning=meaning,
+            certificates=tuple(ends_soon(settings.tls)),
         )
+
+
+def _meant_by(tx: "Tx", logged: str, *, key: bytes) -> tuple[str, str]:
+    """What a hash of the log stands for, in words, and its Study Instance UID. Raises NotFound."""
+    from dicom_node.errors import NotFound
+    from dicom_node.ledger import lookup
+    from dicom_node.logs import hashed
+
+    wanted = logged.strip().lower()
+    for what, study_instance_uid in lookup.matching(tx, lambda identifier: hashed(identifier, key=key) == wanted):
+        return f"{wanted} is the {what} of study {study_instance_uid}", study_instance_uid
+    raise NotFound(f"nothing that this node has is logged as {wanted}: it was purged, or its log.key is another node's")
 
 
 def _plain(look: Status) -> dict[str, object]:
@@ -84,6 +113,7 @@ def _plain(look: Status) -> dict[str, object]:
         "version": __version__,
         "now": look.now,
         "ae_title": look.settings.node.ae_title,
+        "certificates": list(look.certificates),
         "queues": asdict(look.queues),
         "processes": [asdict(row) for row in look.processes],
         "destinations": [

@@ -22,6 +22,8 @@ WANTED = "yellow"
 def print_status(look: Status) -> None:
     """The node, its destinations, what is in quarantine, and the studies; of one study alone: each of its images."""
     out = console()
+    if look.meaning:
+        out.print(plain(look.meaning), soft_wrap=True)
     if not look.one:
         _print_node(out, look)
         _print_destinations(out, look)
@@ -38,6 +40,8 @@ def _print_node(out: Console, look: Status) -> None:
     title = plain(f"{look.settings.node.ae_title} at {receive.host}:{receive.port}", "bold")
     out.print(title.append(f"   chexnode {__version__}   {moment(look.now)}", "not bold dim"))
     out.print(_roles(look))
+    for certificate in look.certificates:
+        _print_line(out, Line(text=f"certificate {certificate}", command="chexnode doctor", wanted=True), indent=0)
     queues = look.queues
     out.print(
         f"{counted(queues.open_studies, 'study', 'studies')} open, {queues.complete_studies} complete; "

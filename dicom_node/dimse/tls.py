@@ -117,7 +117,7 @@ class _Named:
         if not names_it(certificate, self._names):
             wrapped.close()
             raise ssl.SSLCertVerificationError(
-                f"its certificate is {name_of(certificate)!r}'s, not {' or '.join(self._names)}'s"
+                ssl.SSL_ERROR_SSL, f"its certificate names {name_of(certificate)}, not {' or '.join(self._names)}"
             )
         return wrapped
 

@@ -81,7 +81,7 @@ def _facts(trial: Handshake, when: str) -> Iterator[tuple[str, str]]:
     yield "when", when
     yield "node", f"{trial.settings.node.ae_title}, chexnode {__version__}"
     if peer.host:
-        yield "destination", f"{peer.ae_title} at {peer.host}:{peer.port}"
+        yield "destination", f"{peer.ae_title} at {peer.host}:{peer.port}{' over TLS' if peer.tls else ''}"
     if peer.dicomweb_url:
         yield "DICOMweb", peer.dicomweb_url
     yield "results by", "STOW-RS" if peer.transport is Transport.STOW_RS else "C-STORE"

@@ -22,7 +22,7 @@ def study_of_result(tx: Connection, sop_instance_uid: str) -> StudyRow | None:
 
 def matching(tx: Connection, is_wanted: Callable[[str], bool]) -> Iterator[tuple[str, str]]:
     """(what it is, Study Instance UID) of each identifier that `is_wanted` says yes to; every one is looked at."""
-    columns: list[tuple[str, Select[tuple[str, str]]]] = [
+    columns: list[tuple[str, Select[str, str]]] = [
         ("study", select(study.c.study_instance_uid, study.c.study_instance_uid)),
         ("accession number", select(study.c.accession_number, study.c.study_instance_uid)),
         ("patient", select(study.c.patient_id, study.c.study_instance_uid)),

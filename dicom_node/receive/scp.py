@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from pynetdicom import evt
+from pynetdicom.pdu_primitives import UserIdentityNegotiation
 
 from dicom_node.audit import Trail, trail
 from dicom_node.config import PeerSection, ReceiveSection, Settings, TLSSection
@@ -43,7 +44,7 @@ class StoreSCP:
             admits=lambda address: self._callers.admits(address),
             judge=self._judge,
             begin_store=self._begin_store,
-            handlers=[(evt.EVT_USER_ID, self._user_was_believed)],
+            handlers=[(evt.EVT_USER_ID, self._confirm_user)],
             tls=lambda: self._tls,
             watch=self._watch,
             limits=ServerLimits(
@@ -84,10 +85,14 @@ class StoreSCP:
         self._callers = Callers(peers, ae_title=ae_title, certificates=tls.receive and tls.mutual)
         self._tls = context
 
-    def _user_was_believed(self, event: Any) -> tuple[bool, bytes | None]:
-        """The judge has looked at the user; who was not asked for one is not told that we believe it."""
-        if not self._callers.asks_for_user(event.assoc.requestor.primitive.calling_ae_title.strip()):
-            raise NotImplementedError
+    def _confirm_user(self, event: Any) -> tuple[bool, bytes | None]:
+        """The judge has looked at the user: say so to who was asked for one and wants to hear it (PS3.7 D.3.3.7.2)."""
+        asked = event.assoc.requestor
+        was_asked_for = self._callers.asks_for_user(asked.primitive.calling_ae_title.strip())
+        if was_asked_for and asked.user_identity.positive_response_requested:
+            answer = UserIdentityNegotiation()
+            answer.server_response = b""
+            event.assoc.acceptor.add_negotiation_item(answer)
         return True, None
 
     def _judge(self, request: AssociationRequest) -> Rejection | None:

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 from pydicom.dataset import Dataset
 
-from dicom_node.config import PeerSection, ReceiveSection
+from dicom_node.audit import Trail
+from dicom_node.config import PeerSection, ReceiveSection, TLSSection
 from dicom_node.domain import Mode
 from dicom_node.ledger import Ledger, instances, models
 from dicom_node.ledger.rows import InstanceRow
@@ -79,10 +80,16 @@ def empty_ledger(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def start(tmp_path: Path, empty_ledger: Path) -> Iterator[Start]:
-    """Start a receiver; keywords go into ReceiveSection, `peers` replaces who may send."""
+    """Start a receiver; keywords go into ReceiveSection, but `peers` (who may send), `tls` and `audit`."""
     opened: list[Receiver] = []
 
-    def _start(*, peers: tuple[PeerSection, ...] = PEERS, **settings: Any) -> Receiver:
+    def _start(
+        *,
+        peers: tuple[PeerSection, ...] = PEERS,
+        tls: TLSSection | None = None,
+        audit: Trail | None = None,
+        **settings: Any,
+    ) -> Receiver:
         folder = tmp_path / f"node{len(opened)}"
         url = f"sqlite:///{folder / 'ledger.sqlite'}"
         folder.mkdir()
@@ -97,7 +104,7 @@ def start(tmp_path: Path, empty_ledger: Path) -> Iterator[Start]:
             low_watermark=section.low_watermark,
             max_object_size=section.max_object_size,
         )
-        scp = StoreSCP(intake, section, peers=peers, ae_title="CHEXNODE")
+        scp = StoreSCP(intake, section, peers=peers, ae_title="CHEXNODE", tls=tls, audit=audit)
         scp.start()
         opened.append(Receiver(scp=scp, intake=intake, ledger=ledger, spool=spool, folder=folder))
         return opened[-1]
