@@ -53,7 +53,12 @@ def reanalyse(
     anew = []
     for study_id in ids:  # a transaction each: whoever receives does not wait for all of them
         with at_work(ledger, dry_run=dry_run) as tx:
-            candidates = reanalysis.candidates(tx, study_id, parameters=parameters, by_source=by_source)
+            candidates = [
+                one
+                for one in reanalysis.candidates(tx, study_id, parameters=parameters, by_source=by_source)
+                # a thousand slices that some study brought along are not asked again whether they are radiographs
+                if one.instance.sop_class_uid in settings.select.sop_classes
+            ]
             anew.append(_study(tx, study_id, tuple(candidates)))
             if not dry_run:
                 reanalysis.queue(tx, candidates, recall_title=title, now=now)

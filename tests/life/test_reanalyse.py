@@ -91,6 +91,16 @@ def test_results_of_a_new_model_supersede_under_new_uids(
     assert {uid: count for uid, count in pacs.came.items() if count > 1} == {}
 
 
+def test_what_is_no_radiograph_is_not_asked_again(life: Life, chest: Dataset) -> None:
+    slice_of_a_ct = with_lesion(StudyInstanceUID=chest.StudyInstanceUID, PatientID=chest.PatientID, Modality="CT")
+    slice_of_a_ct.SOPClassUID = slice_of_a_ct.file_meta.MediaStorageSOPClassUID = "1.2.840.10008.5.1.4.1.1.2"
+    assert life.store(slice_of_a_ct) == [0x0000]
+    life.run()
+    life.restart(life.settings, NEWER)
+    (anew,) = reanalyse(life)
+    assert [one.instance.sop_instance_uid for one in anew.candidates] == [chest.SOPInstanceUID]
+
+
 def test_another_threshold_is_another_analysis_and_only_of_its_source(
     life: Life, chest: Dataset, pacs: Archive
 ) -> None:
