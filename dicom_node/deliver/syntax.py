@@ -78,7 +78,7 @@ def _rle(pixels: NDArray[np.uint8]) -> bytes:
     planes = pixels[np.newaxis] if pixels.ndim == 2 else np.moveaxis(pixels, -1, 0)
     segments = []
     for plane in planes:
-        packed = bytes(imagecodecs.packbits_encode(np.ascontiguousarray(plane), axis=-1))
+        packed = bytes(imagecodecs.packbits_encode(plane.copy(), axis=-1))
         segments.append(packed + bytes(len(packed) % 2))
     header = np.zeros(16, "<u4")
     header[0] = len(segments)
