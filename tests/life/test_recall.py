@@ -90,6 +90,23 @@ def test_recalling_again_and_looking_again_sends_nothing_more(life: Life, chest:
     assert dict(pacs.came) == before
 
 
+def test_what_went_out_under_a_wrong_patient_is_withdrawn_under_that_patient(
+    life: Life, chest: Dataset, pacs: Archive
+) -> None:
+    wrong = uids(pacs)
+    wrong_patient = str(chest.PatientID)
+    chest.PatientID = "CORRECTED"
+    assert life.store(chest) == [0x0000]
+    life.run()
+    right = uids(pacs) - wrong
+    assert len(right) == 2
+    assert recall(life, study_instance_uid=chest.StudyInstanceUID).results == 10
+    life.pass_time()
+    life.deliver()
+    told = {str(note.PatientID): named for note, (_, named) in zip(kept(pacs, str(NOTES)), notes(pacs), strict=True)}
+    assert told == {wrong_patient: wrong, "CORRECTED": right}
+
+
 def test_what_waits_is_never_sent(life: Life, pacs: Archive, viewer: Archive) -> None:
     chest = with_lesion()
     life.store(chest)
