@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.peers import echoed, echoscu, free_port
+from tests.peers import association, echoed, echoscu, free_port
 from tests.site import configure
 from tests.waiting import wait_for
 
@@ -106,3 +106,29 @@ def test_a_second_node_on_the_same_folder_is_refused(node: Served) -> None:
     assert second.wait(60) == 1
     assert "another `chexnode serve` runs on" in node.log()
     assert node.process.poll() is None
+
+
+def test_sighup_takes_new_settings_and_drops_no_association(node: Served) -> None:
+    before = wait_for("four roles", lambda: len(found := node.roles()) == 4 and found, seconds=PATIENCE)
+    was = node.configuration.read_text()
+    with association(node.port, calling="ARCHIVE") as opened:
+        node.configuration.write_text("this is no TOML")
+        node.process.send_signal(signal.SIGHUP)
+        wait_for("its refusal", lambda: "the old ones stay" in node.log(), seconds=PATIENCE)
+        assert node.roles() == before
+
+        other = '\n[[peers]]\nname = "room"\nae_title = "ROOM"\nsends = true\nallow_from = ["127.0.0.1"]\n'
+        node.configuration.write_text(was + other + 'results_to = ["archive"]\n')
+        assert not echoed(echoscu(node.port, calling="ROOM"))
+        node.process.send_signal(signal.SIGHUP)
+
+        def renewed() -> bool:
+            now = node.roles()
+            others = [role for role in before if role != "receive"]
+            return set(now) == set(before) and all(now[role] != before[role] for role in others)
+
+        wait_for("the other roles to start again", renewed, seconds=PATIENCE)
+        wait_for("the new peer to get in", lambda: echoed(echoscu(node.port, calling="ROOM")), seconds=PATIENCE)
+        assert node.roles()["receive"] == before["receive"]
+        assert opened.send_c_echo().Status == 0x0000
+    assert "role died" not in node.log()
