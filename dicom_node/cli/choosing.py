@@ -72,12 +72,12 @@ def named_or_timed(
     accession: str | None,
     since: datetime | None,
     until: datetime | None,
-    model: str | None = None,
+    beside: tuple[object, ...] = (),
 ) -> "Choice":
-    """What the options mean. Raises typer's usage error where none of them is given."""
+    """What the options mean. Raises typer's usage error where none of them is given, nor of those `beside` them."""
     from dicom_node.operate import Choice
 
-    if (study, accession, since, until, model) == (None,) * 5:
+    if all(given is None for given in (study, accession, since, until, *beside)):
         raise typer.BadParameter("say what is meant: --study, --accession, --since, --until")
     return Choice(
         study_instance_uid=study,

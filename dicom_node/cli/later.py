@@ -22,6 +22,11 @@ def print_meant(out: Console, studies: Sequence[StudyLater]) -> None:
             table.add_row(*counts, plain(one.study.accession_number or "-"), plain(one.study.study_instance_uid))
     if table.row_count:
         out.print(table)
+    if others := sum(one.others for one in studies):
+        out.print(
+            f"{counted(others, 'result')} of another profile {'is' if others == 1 else 'are'} there and stay; "
+            "`chexnode recall --profile` withdraws them."
+        )
     for one in studies:
         if one.waits:
             out.print(plain(f"study {one.study.study_instance_uid}: {one.waits}"), soft_wrap=True)

@@ -7,7 +7,7 @@ import typer
 
 from dicom_node.cli.choosing import Accession, Since, Study, Until, named_or_timed, opened
 from dicom_node.cli.options import CONFIG, Config, DryRun, Yes
-from dicom_node.domain import RecallReason
+from dicom_node.domain import Profile, RecallReason
 
 if TYPE_CHECKING:
     from dicom_node.operate import Recalled
@@ -22,6 +22,9 @@ def recall(
     model: Annotated[
         str | None, typer.Option(help="Made with this model: the first 8 or more digits of its digest.")
     ] = None,
+    profile: Annotated[
+        Profile | None, typer.Option(help="Made for this profile: what a destination had before its profile changed.")
+    ] = None,
     since: Since = None,
     until: Until = None,
     reason: Annotated[
@@ -34,7 +37,7 @@ def recall(
     yes: Yes = False,
     config: Config = CONFIG,
 ) -> None:
-    """Withdraw results: those of a study, those made with a model, those made within a time.
+    """Withdraw results: those of a study, those made with a model, for a profile, or within a time.
 
     What was not sent never is. To each destination that has some of them the node sends a rejection note (IHE Imaging
     Object Change Management): an archive that implements it hides or deletes what the note names. One that does not
@@ -51,13 +54,15 @@ def recall(
             chosen = operate.Choice(study_instance_uid=study, accession_number=accession)
             print_withdrawn(out, operate.withdrawn(ledger, chosen))
         return
-    chosen = named_or_timed(study=study, accession=accession, since=since, until=until, model=model)
+    chosen = named_or_timed(study=study, accession=accession, since=since, until=until, beside=(model, profile))
     if model is not None and len(model) < LEAST_OF_A_DIGEST:
         raise typer.BadParameter(f"a model is named by the first {LEAST_OF_A_DIGEST} digits of its digest, or more")
     with opened(config) as (_, ledger):
 
         def run(*, dry: bool) -> "Recalled":
-            return operate.recall(ledger, chosen, reason=reason, model_digest=model, now=time.time(), dry_run=dry)
+            return operate.recall(
+                ledger, chosen, reason=reason, model_digest=model, profile=profile, now=time.time(), dry_run=dry
+            )
 
         meant = run(dry=True)
         print_meant(out, meant)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import ColumnElement, Connection, and_, exists, or_, select, update
 
-from dicom_node.domain import DeliveryState, Kind, RejectionTitle, ResultState
+from dicom_node.domain import ARRIVED, DeliveryState, Kind, Profile, RejectionTitle, ResultState
 from dicom_node.ledger import deliveries, withdrawals
 from dicom_node.ledger.schema import delivery, in_state, instance, job, report_job, result, study
 
@@ -22,6 +22,7 @@ class Recallable:
     study_instance_uid: str
     accession_number: str
     kind: Kind
+    profile: Profile
     sop_instance_uid: str
     #: the spool holds it, or another result of its study: a rejection note reads there whose they are
     told: bool
@@ -38,6 +39,7 @@ def find(
     *,
     study_ids: Sequence[int] | None = None,
     model_digest: str | None = None,
+    profile: Profile | None = None,
     since: float | None = None,
     until: float | None = None,
 ) -> list[Recallable]:
@@ -53,6 +55,7 @@ def find(
             result.c.id,
             result.c.study_id,
             result.c.kind,
+            result.c.profile,
             result.c.sop_instance_uid,
             kept.exists().label("told"),
             result.c.recall_title,
@@ -71,6 +74,8 @@ def find(
         query = query.where(result.c.study_id.in_(study_ids))
     if model_digest is not None:
         query = query.where(_made_with(model_digest))
+    if profile is not None:
+        query = query.where(result.c.profile == profile.value)
     if since is not None:
         query = query.where(result.c.created_at >= since)
     if until is not None:
@@ -79,6 +84,7 @@ def find(
         Recallable(
             result_id=row["id"],
             kind=Kind(row["kind"]),
+            profile=Profile(row["profile"]),
             told=bool(row["told"]),
             destination=row["destination"] or "",
             state=None if row["state"] is None else DeliveryState(row["state"]),
@@ -126,7 +132,7 @@ def _mark(tx: Connection, ids: Sequence[int], title: RejectionTitle, now: float)
     marked = tx.execute(fresh.values(is_current=False, recall_title=title.value, recalled_at=now)).rowcount
     perhaps = and_(in_state(delivery.c.state, DeliveryState.PENDING), delivery.c.attempts > 0)
     there = select(delivery.c.id, delivery.c.study_id).where(
-        delivery.c.result_id.in_(ids), or_(in_state(delivery.c.state, DeliveryState.STORED), perhaps)
+        delivery.c.result_id.in_(ids), or_(in_state(delivery.c.state, *ARRIVED), perhaps)
     )
     for key, study_id in tx.execute(there.order_by(delivery.c.id)).all():
         withdrawals.enter(tx, key, study_id=study_id, title=title, now=now)

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, replace
 
-from dicom_node.domain import DeliveryState, RecallReason
+from dicom_node.domain import ARRIVED, DeliveryState, Profile, RecallReason
 from dicom_node.ledger import Ledger, withdrawals
 from dicom_node.ledger import recall as recalls
 from dicom_node.ledger.deliveries import ABANDONABLE
@@ -36,10 +36,11 @@ def recall(
     *,
     reason: RecallReason,
     model_digest: str | None = None,
+    profile: Profile | None = None,
     now: float,
     dry_run: bool = False,
 ) -> Recalled:
-    """Recall what meets all that is given: of studies, made with a model, made within a time.
+    """Recall what meets all that is given: of studies, made with a model, for a profile, within a time.
 
     `chosen.since` and `until` are when a result was made. The conclude role writes the rejection notes, the deliver
     role sends them. What was recalled before is left out. Raises NotFound for a study that the node does not have.
@@ -47,7 +48,9 @@ def recall(
     maker = None if model_digest is None else model_digest.lower()
     with ledger.reading() as tx:
         ids = studies_of(tx, replace(chosen, since=None, until=None))
-        found = recalls.find(tx, study_ids=ids, model_digest=maker, since=chosen.since, until=chosen.until)
+        found = recalls.find(
+            tx, study_ids=ids, model_digest=maker, profile=profile, since=chosen.since, until=chosen.until
+        )
     fresh = [one for one in found if not one.recalled]
     marked = sorted({one.result_id for one in fresh})
     for start in range(0, 0 if dry_run else len(marked), _BATCH):
@@ -73,4 +76,4 @@ def withdrawn(ledger: Ledger, chosen: Choice) -> tuple[Withdrawn, ...]:
 
 def _is_there(one: Recallable) -> bool:
     """It was stored, or may have been when the destination did not answer."""
-    return one.state is DeliveryState.STORED or (one.state is DeliveryState.PENDING and one.attempts > 0)
+    return one.state in ARRIVED or (one.state is DeliveryState.PENDING and one.attempts > 0)

@@ -5,11 +5,12 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from dicom_node.config import PeerSection, Settings
-from dicom_node.domain import InstanceState, JobState, Kind, Mode, ResultState, StudyState
+from dicom_node.domain import ARRIVED, InstanceState, JobState, Kind, Mode, ResultState, StudyState
 from dicom_node.encode.findings import shown
 from dicom_node.encode.profiles import kinds_for, study_kinds_for
 from dicom_node.errors import Unreadable
 from dicom_node.ledger import Ledger, Tx, choice, findings, reports, results, studies
+from dicom_node.ledger import recall as recalls
 from dicom_node.ledger.deliveries import NewDelivery, queue_deliveries
 from dicom_node.ledger.reports import Outcome
 from dicom_node.ledger.rows import ResultRow, StoredResult, StudyRow
@@ -48,6 +49,8 @@ class StudyLater:
     report_missing: bool = False
     #: results that the destination has or awaits, or that were given up
     had: int = 0
+    #: results of another profile that the destination has, as before its profile changed
+    others: int = 0
     #: why nothing of it is sent; empty: nothing is in the way
     waits: str = ""
 
@@ -113,6 +116,7 @@ def study_later(tx: Tx, study_id: int, settings: Settings, peer: PeerSection) ->
         reports=written,
         report_missing=bool(wanted) and not written and can,
         had=had,
+        others=_others(tx, study_id, peer),
     )
 
 
@@ -180,6 +184,18 @@ def _image(tx: Tx, outcome: Outcome, settings: Settings, peer: PeerSection) -> I
     wanted = kinds_for(peer.profile, any_findings=_drawn(tx, outcome), clean=settings.results.clean)
     there = {row.kind for row in kept}
     return ImageLater(outcome=outcome, kept=kept, missing=tuple(kind for kind in wanted if kind not in there))
+
+
+def _others(tx: Tx, study_id: int, peer: PeerSection) -> int:
+    """Results of other profiles that are there, rejection notes and what was recalled left out."""
+    found = recalls.find(tx, study_ids=[study_id])
+    return sum(
+        each.destination == peer.name
+        and each.profile is not peer.profile
+        and not each.recalled
+        and each.state in ARRIVED
+        for each in found
+    )
 
 
 def _drawn(tx: Tx, outcome: Outcome) -> bool:

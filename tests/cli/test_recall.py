@@ -72,6 +72,8 @@ def test_it_lists_asks_and_does(run: Run, site: Site) -> None:
         (("--model", MODEL[:8]), 4),
         (("--model", MODEL.upper()[:10]), 4),
         (("--model", "0" * 8), 0),
+        (("--profile", "strict"), 4),
+        (("--profile", "ohif"), 0),
         (("--until", "2020-01-01"), 0),
         (("--until", "2035-01-01 13:30", "--study", "1.2.1"), 2),
     ],

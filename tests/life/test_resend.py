@@ -1,5 +1,6 @@
 """A destination that comes later gets what it would have got from the start, and the model looks at nothing again."""
 
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from pydicom.uid import generate_uid
 from dicom_node import operate
 from dicom_node.analyse.examine import Examiner
 from dicom_node.config import Settings
-from dicom_node.domain import RecallReason
+from dicom_node.domain import Profile, RecallReason
 from dicom_node.errors import NotFound
 from dicom_node.ledger import purge
 from dicom_node.operate import Choice
@@ -19,7 +20,7 @@ from tests import datasets
 from tests.analyse.conftest import with_lesion
 from tests.deliver.archives import Archive
 from tests.life.conftest import Run
-from tests.life.node import Life, archive, kept, life_settings
+from tests.life.node import Life, archive, kept, life_settings, notes
 
 
 @pytest.fixture
@@ -191,3 +192,24 @@ def test_an_image_that_cannot_be_read_any_more_keeps_no_other_back(
     assert f"image {broken.sop_instance_uid}: not encoded, " in said
     life.deliver()
     assert [each.Modality for each in objects(viewer).values()] == ["SR"]
+
+
+def test_a_destination_whose_profile_changes_gets_the_new_form_and_keeps_the_old_until_it_is_recalled(
+    life: Life, study: tuple[Dataset, Dataset], pacs: Archive, run: Run
+) -> None:
+    old = set(objects(pacs))
+    peers = tuple(
+        peer.model_copy(update={"profile": Profile.OHIF}) if peer.name == "archive" else peer
+        for peer in life.settings.peers
+    )
+    life.restart(life.settings.model_copy(update={"peers": peers}))
+    said = run("resend", "--destination", "archive", "--all", "--yes")
+    assert f"{len(old)} results of another profile are there and stay; `chexnode recall --profile` withdraws" in said
+    life.deliver()
+    new = set(objects(pacs)) - old
+    assert len(new) == 3
+    assert "Recalled" in run("recall", "--profile", "strict", "--yes")
+    life.now = time.time() + 1
+    life.pass_time()
+    life.deliver()
+    assert [named for _, named in notes(pacs)] == [old]
