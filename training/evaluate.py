@@ -209,9 +209,9 @@ def told(measured: Measured, out: Path | None = None, card: Path | None = None) 
     return markdown(list(sheets.values()))
 
 
-def main() -> int:
+def main(words: Sequence[str] | None = None) -> int:
     """The command line; 1 and a sentence on stderr where nothing can be measured."""
-    arguments = _parser().parse_args()
+    arguments = _parser().parse_args(words)
     if arguments.threads:
         torch.set_num_threads(arguments.threads)
     try:
