@@ -13,11 +13,11 @@ from results import held, inferred_mask, mask, overlap, predicted_mask, referenc
 from tests.waiting import wait_for
 
 
-def test_an_abnormal_chest_gets_a_seg_and_an_overlay_in_its_own_study(site: Site, tmp_path: Path) -> None:
+def test_an_abnormal_chest_gets_a_seg_an_overlay_and_a_report_in_its_own_study(site: Site, tmp_path: Path) -> None:
     source = abnormal()
     site.orthanc.upload(source)
-    found = wait_for_results(site.orthanc, source.StudyInstanceUID, segs=1, overlays=1)
-    for result in (*found.segs, *found.overlays):
+    found = wait_for_results(site.orthanc, source.StudyInstanceUID, segs=1, overlays=1, reports=1)
+    for result in (*found.segs, *found.overlays, *found.reports):
         assert result.StudyInstanceUID == source.StudyInstanceUID
         assert result.PatientID == source.PatientID
         assert result.SeriesInstanceUID != source.SeriesInstanceUID
@@ -41,19 +41,19 @@ def test_results_that_the_archive_routes_back_are_taken_and_not_analysed(site: S
     source = abnormal()
     study = source.StudyInstanceUID
     site.orthanc.upload(source)
-    wait_for_results(site.orthanc, study, segs=1, overlays=1)
+    wait_for_results(site.orthanc, study, segs=1, overlays=1, reports=1)
 
     def routed_back() -> bool:
         jobs = [job for job in site.orthanc.get("/jobs?expand") if job["Type"] == "DicomModalityStore"]
-        return any(job["State"] == "Success" and job["Content"]["InstancesCount"] == 3 for job in jobs)
+        return any(job["State"] == "Success" and job["Content"]["InstancesCount"] == 4 for job in jobs)
 
-    wait_for("Orthanc to route source, SEG and overlay to the node", routed_back, seconds=60, every=0.5)
+    wait_for("Orthanc to route source, SEG, overlay and report to the node", routed_back, seconds=60, every=0.5)
     assert site.orthanc.failed_jobs() == []
     [known] = site.node.status("--study", study)["studies"]
     assert len(known["instances"]) == 1
     assert known["study"]["revision"] == 1
     after = held(site.orthanc, study)
-    assert (len(after.segs), len(after.overlays)) == (1, 1)
+    assert (len(after.segs), len(after.overlays), len(after.reports)) == (1, 1, 1)
 
 
 @pytest.mark.parametrize("name", ["siim_cr_pa_jpegbaseline", "nih_dx_implicitle_8bit", "rg1_chest_mono1_jpegls_near"])
