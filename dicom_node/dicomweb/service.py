@@ -3,7 +3,7 @@
 import contextlib
 import json
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from types import TracebackType
@@ -24,6 +24,11 @@ from dicom_node.sections import PeerSection
 LARGEST_STORE_ANSWER = 1 << 20
 LARGEST_ANSWER = 256 << 20
 
+#: studies of one page of a search, and of all pages
+_PAGE = 100
+_MOST_STUDIES = 10_000
+
+_STUDY = "0020000D"
 _REFERENCED, _FAILED = "00081199", "00081198"
 _UID, _REASON = "00081155", "00081197"
 
@@ -98,9 +103,37 @@ class DICOMwebService:
 
         Raises PeerUnavailable, and Refused where it does not search or does not let us.
         """
+        return self._found(lambda: self._client.search_for_instances(study_instance_uid, get_remaining=False))
+
+    def whereabouts(self, sop_instance_uid: str) -> list[Mapping[str, Any]]:
+        """QIDO-RS: an instance, in whichever study it is. Raises what instances() does."""
+        wanted = {"SOPInstanceUID": sop_instance_uid}
+        return self._found(lambda: self._client.search_for_instances(search_filters=wanted, get_remaining=False))
+
+    def studies(self, filters: Mapping[str, str], fields: Sequence[str]) -> list[Mapping[str, Any]]:
+        """QIDO-RS: every study that meets `filters`, with these keys besides those that any has; page by page.
+
+        Raises what instances() does.
+        """
+        found: dict[str, Mapping[str, Any]] = {}
+        while True:
+            asked = len(found)
+            page = self._found(
+                lambda: self._client.search_for_studies(
+                    search_filters=dict(filters), fields=list(fields), limit=_PAGE, offset=len(found)
+                )
+            )
+            found.update((_value(item, _STUDY), item) for item in page if _value(item, _STUDY))
+            # a service that knows no offset gives the same again, and one that knows no limit gives all at once
+            if len(page) != _PAGE or len(found) == asked:
+                return list(found.values())
+            if len(found) > _MOST_STUDIES:
+                raise Refused(f"{self._where} has more than {_MOST_STUDIES} such studies: ask for less time at once")
+
+    def _found(self, search: Callable[[], list[Any]]) -> list[Mapping[str, Any]]:
         with self._reaching():
             try:
-                found = self._client.search_for_instances(study_instance_uid, get_remaining=False)
+                found = search()
             except requests.HTTPError as error:
                 answer = _answered(error)
                 if answer.status_code == HTTPStatus.NOT_FOUND and _is_dicom(answer):
@@ -125,6 +158,15 @@ class DICOMwebService:
             if found is None:
                 raise ValueError("an answer of no part")
             return found
+
+    def rendered(self, study_instance_uid: str, series_instance_uid: str, sop_instance_uid: str) -> bytes:
+        """WADO-RS of one instance as a picture (PS3.18 10.4.1.1.3). Raises what retrieve() does."""
+        with self._reaching():
+            return bytes(
+                self._client.retrieve_instance_rendered(
+                    study_instance_uid, series_instance_uid, sop_instance_uid, media_types=("image/png",)
+                )
+            )
 
     @contextlib.contextmanager
     def _reaching(self) -> Iterator[None]:
@@ -184,6 +226,11 @@ def _said(response: requests.Response) -> tuple[frozenset[str], dict[str, int]]:
         failed = {_uid(item): _reason(item) for item in answer.get(_FAILED, {}).get("Value", [])}
         return stored - failed.keys(), failed
     return frozenset(), {}
+
+
+def _value(item: Mapping[str, Any], tag: str) -> str:
+    values = item.get(tag, {}).get("Value") or [""]
+    return str(values[0])
 
 
 def _uid(item: Mapping[str, Any]) -> str:

@@ -136,6 +136,7 @@ class Handshake:
             for each in self._stored:
                 where = held.get(each.sop_instance_uid) or _where(each)
                 yield self._compare("WADO-RS", each, partial(web.retrieve, where))
+            yield from self._drawn(web)
         if not self._compared:
             said = "nothing was given back (C-GET, WADO-RS): what it holds was not compared"
             yield warning("read back", said, f"give its dicomweb_url, or {self._look_yourself()}")
@@ -212,6 +213,24 @@ class Handshake:
         missing = ", ".join(name for uid, name in wanted.items() if uid not in held)
         said = f"{len(wanted.keys() & held.keys())} of {len(wanted)} objects are found after {PATIENCE:.0f} s"
         return failed(how, f"{said}; missing: {missing}", "ask its people: quarantined, or not indexed yet?"), held
+
+    def _drawn(self, web: WebArchive) -> Iterator[Check]:
+        """Whether it can draw our picture: some archives take transfer syntaxes that they cannot decode."""
+        by_kind = {each.kind: each for each in self._stored}
+        if None not in by_kind or Kind.SC not in by_kind:
+            return
+        try:
+            web.rendered(_where(by_kind[None]))
+        except _OUR_ERRORS:
+            return  # it draws nothing for others, and that is all there is to say
+        try:
+            web.rendered(_where(by_kind[Kind.SC]))
+        except _OUR_ERRORS as error:
+            said = f"it draws the image, but not the Secondary Capture in the transfer syntax that it took: {error}"
+            advice = "viewers may show nothing: set compress = false, have the test study deleted, and try again"
+            yield warning("draw SC", said, advice)
+        else:
+            yield ok("draw SC", "it draws the Secondary Capture itself (rendered)")
 
     def _compare(self, how: str, sent: Specimen, retrieve: Callable[[], Dataset]) -> Check:
         what = f"{how} {name_of(sent)}"
