@@ -4,7 +4,8 @@ check    what one look says          host     disk, clocks       model    weight
 setup    the configuration           node     ledger, roles, queues      peers    C-ECHO of each
 certificates    TLS: what ends when
 
-handshake tries one destination with the study of `specimen`; `comparison` tells what came back, `sheet` writes it down.
+handshake tries one destination with the study of `specimen`; `readback` asks for it, `comparison` tells what came back,
+`sheet` writes it down.
 """
 
 from collections.abc import Iterator

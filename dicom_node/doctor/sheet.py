@@ -8,7 +8,7 @@ from pydicom.uid import UID
 from dicom_node import __version__
 from dicom_node.doctor import specimen
 from dicom_node.doctor.check import Check, Health, passed
-from dicom_node.doctor.handshake import Handshake, name_of
+from dicom_node.doctor.handshake import Handshake
 from dicom_node.sections import Transport
 
 #: columns of the sheet
@@ -85,7 +85,7 @@ def _facts(trial: Handshake, when: str) -> Iterator[tuple[str, str]]:
     if peer.dicomweb_url:
         yield "DICOMweb", peer.dicomweb_url
     yield "results by", "STOW-RS" if peer.transport is Transport.STOW_RS else "C-STORE"
-    yield "profile", f"{peer.profile.value}: {', '.join(name_of(each) for each in trial.specimens if each.kind)}"
+    yield "profile", f"{peer.profile.value}: {', '.join(each.name for each in trial.specimens if each.kind)}"
 
 
 def _matrix(trial: Handshake) -> Iterator[str]:

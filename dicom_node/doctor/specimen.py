@@ -58,6 +58,11 @@ class Specimen:
     #: a complete PS3.10 file
     data: bytes
 
+    @property
+    def name(self) -> str:
+        """'SEG', 'SR', 'image'."""
+        return "image" if self.kind is None else self.kind.value.upper()
+
 
 def specimens(profile: Profile, settings: Settings, manifest: Manifest) -> tuple[Specimen, ...]:
     """The image and every object of `profile`, by the encoders that the node uses, as if two regions were marked."""
