@@ -105,4 +105,7 @@ def main(arguments: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    code = main(sys.argv[1:])
+    sys.stderr.flush()
+    # no farewell of the interpreter: what a library left running in it must not keep a role that has drained
+    os._exit(code)

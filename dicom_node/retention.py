@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 import structlog
 
-from dicom_node.ledger import Ledger, keys, purge
+from dicom_node.audit import Trail, trail
+from dicom_node.ledger import Ledger, keys, purge, studies
 from dicom_node.sections import RetentionSection
 from dicom_node.spool import Spool
 
@@ -32,7 +33,8 @@ class Deleted:
 class Retention:
     """Deletes by age, by watermark, and what nobody names."""
 
-    def __init__(self, ledger: Ledger, spool: Spool, section: RetentionSection) -> None:
+    def __init__(self, ledger: Ledger, spool: Spool, section: RetentionSection, *, audit: Trail | None = None) -> None:
+        self._audit = audit or trail()
         self._ledger = ledger
         self._spool = spool
         self._section = section
@@ -43,9 +45,9 @@ class Retention:
         Raises OutOfRoom, StorageFault, LedgerUnavailable: what was deleted by then is, the rest is left for the
         next turn.
         """
-        studies = 0
+        purged = 0
         while not stop.is_set() and (gone := self._purge(now - self._section.days * _DAY, now=now)):
-            studies += gone
+            purged += gone
         while not stop.is_set() and self._short_of_room():
             if not (gone := self._purge(now, now=now)):
                 log.warning(
@@ -54,11 +56,11 @@ class Retention:
                     watermark=self._section.watermark,
                 )
                 break
-            studies += gone
+            purged += gone
         orphans = [] if stop.is_set() else self._sweep(now=now)
-        if studies or orphans:
-            log.info("deleted what is delivered, and orphans", studies=studies, orphans=len(orphans))
-        return Deleted(studies=studies, orphans=len(orphans))
+        if purged or orphans:
+            log.info("deleted what is delivered, and orphans", studies=purged, orphans=len(orphans))
+        return Deleted(studies=purged, orphans=len(orphans))
 
     def _short_of_room(self) -> bool:
         return self._spool.free_bytes() < self._section.watermark
@@ -70,10 +72,13 @@ class Retention:
         gone = 0
         for study_id in due:
             with self._ledger.transaction() as tx:
+                row = studies.get(tx, study_id)
                 removable = purge.purge(tx, study_id, ended_before=ended_before, now=now)
             for key in removable or ():
                 self._spool.remove(key)
-            gone += removable is not None
+            if removable is not None:
+                gone += 1
+                self._audit.deleted(row.study_instance_uid, patient_id=row.patient_id)
         return gone
 
     def _sweep(self, *, now: float) -> list[str]:

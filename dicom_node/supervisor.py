@@ -48,10 +48,10 @@ class RoleKeeper(threading.Thread):
                 return
             if code == 0 and self._renewing.is_set():
                 self._renewing.clear()
-                log.info("role starts again with the new settings", role=self.role.value)
+                log.info("role starts again with the new settings", child=self.role.value)
                 continue
             wait = RESTART_FIRST if time.monotonic() - started > GROWN_UP else min(wait * 2, RESTART_LONGEST)
-            log.error("role died", role=self.role.value, code=code, restart_in_seconds=wait)
+            log.error("role died", child=self.role.value, code=code, restart_in_seconds=wait)
             self._stopping.wait(wait)
 
     def _start(self) -> subprocess.Popen[bytes] | None:
@@ -60,7 +60,7 @@ class RoleKeeper(threading.Thread):
                 return None
             # a session of its own: a Ctrl-C on the terminal reaches the supervisor alone, which then drains the roles
             self._process = subprocess.Popen(self._command, stdin=subprocess.PIPE, start_new_session=True)  # noqa: S603 - our own module
-        log.info("role started", role=self.role.value, pid=self._process.pid)
+        log.info("role started", child=self.role.value, pid=self._process.pid)
         return self._process
 
     def renew(self) -> None:
@@ -80,7 +80,7 @@ class RoleKeeper(threading.Thread):
         """Wait for the process until `deadline` (monotonic seconds), then kill it."""
         self.join(max(0.0, deadline - time.monotonic()))
         if self.is_alive() and self._process is not None:
-            log.warning("role did not drain in time and is killed", role=self.role.value)
+            log.warning("role did not drain in time and is killed", child=self.role.value)
             self._process.kill()
             self.join()
 

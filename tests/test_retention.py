@@ -11,12 +11,15 @@ from pydicom.uid import generate_uid
 from sqlalchemy import select
 
 from dicom_node import retention
+from dicom_node.audit import Trail
 from dicom_node.conclude.complete import complete_quiet, conclude_ready
 from dicom_node.conclude.report import Reporter
 from dicom_node.domain import DeliveryState, InstanceState, Reason, ResultState
 from dicom_node.ledger import deliveries, instances, overview, schema
 from dicom_node.retention import ORPHAN_AGE, Deleted, Retention
 from dicom_node.sections import RetentionSection
+from dicom_node.security import AuditSection, TLSSection
+from tests.audit.reading import told
 from tests.deliver.node import Node, peer, sender, settings_of
 
 DAY = 86400.0
@@ -175,3 +178,15 @@ def test_stops_when_told_to(node: Node) -> None:
     deleted = Retention(node.ledger, node.spool, RetentionSection(days=0)).run(now=T0 + 8 * DAY, stop=stop)
     assert deleted == Deleted(studies=0, orphans=0)
     assert spooled(node) == 2
+
+
+def test_what_is_deleted_stands_in_the_audit_trail(node: Node, tmp_path: Path) -> None:
+    uid = study(node, delivered=DeliveryState.STORED)
+    study(node, delivered=DeliveryState.PENDING)
+    file = tmp_path / "audit.xml"
+    trail = Trail(AuditSection(file=file), tls=TLSSection(), ae_title="CHEXNODE")
+    section = RetentionSection(days=7, watermark=0)
+    Retention(node.ledger, node.spool, section, audit=trail).run(now=T0 + 8 * DAY, stop=threading.Event())
+    trail.close(20)
+    (deleted,) = (told(line) for line in file.read_text().splitlines())
+    assert (deleted.event, deleted.action, deleted.objects["110180"]) == ("110105", "D", uid)

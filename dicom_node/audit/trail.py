@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from dicom_node.audit import message
-from dicom_node.audit.message import Event, Participant
+from dicom_node.audit.message import Event, Participant, Transfer
 from dicom_node.audit.sink import Sink
 from dicom_node.audit.syslog import Syslog
 from dicom_node.config import Settings
@@ -78,6 +78,17 @@ class Trail:
                 description=why,
                 participants=[self.process, *participants],
                 subject=about,
+            )
+        )
+
+    def deleted(self, study_instance_uid: str, *, patient_id: str) -> None:
+        """DICOM Study Deleted: this process deleted all that it had of a study."""
+        self.say(
+            Event(
+                event=message.STUDY_DELETED,
+                action=message.Action.DELETE,
+                participants=[self.process],
+                transfer=Transfer(study_instance_uid=study_instance_uid, patient_id=patient_id),
             )
         )
 
