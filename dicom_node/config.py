@@ -93,8 +93,8 @@ class Settings(BaseSettings):
     @model_validator(mode="after")
     def _passcodes_must_be_encrypted(self) -> "Settings":
         if not self.tls.receive and not is_loopback(self.receive.host):
-            for peer in self.sources:
-                if peer.user:
+            for peer in self.peers:
+                if peer.calls and peer.user:
                     raise ValueError(
                         f"peers.{peer.name}.user: its passcode would come unencrypted; set receive = true under [tls]"
                     )

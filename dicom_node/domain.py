@@ -206,7 +206,8 @@ TRANSITIONS: Mapping[type[State], Mapping[State, frozenset[State]]] = {
             {DeliveryState.COMMITTED, DeliveryState.PENDING, DeliveryState.FAILED, DeliveryState.STORED}
         ),
         DeliveryState.COMMITTED: frozenset(),
-        DeliveryState.FAILED: frozenset({DeliveryState.PENDING, DeliveryState.ABANDONED}),
+        # to COMMITTED: its report came late
+        DeliveryState.FAILED: frozenset({DeliveryState.PENDING, DeliveryState.ABANDONED, DeliveryState.COMMITTED}),
         DeliveryState.ABANDONED: frozenset(),
     },
     CommitmentState: {

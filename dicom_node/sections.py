@@ -259,6 +259,14 @@ class PeerSection(Section):
     #: where the password or the bearer token is read, at each connection: env:NAME or file:PATH
     dicomweb_secret: str = Field(default="", repr=False)
     #: PEM file with the node's client certificate, and its key where dicomweb_key names none
+    #: ask it to commit to keeping what it stored (Storage Commitment, PS3.4 Annex J); until it has, nothing of it is
+    #: deleted here. It must know the node's address and port, for it may call back with its report
+    commitment: bool = False
+    #: seconds that its report may take; then it is asked again
+    commitment_timeout: Annotated[float, Field(gt=0)] = 3600
+    #: it may ask the node to commit to keeping what it sent (Storage Commitment): the report goes to its host and port,
+    #: and what was pledged to it is never deleted
+    asks_commitment: bool = False
     dicomweb_certificate: Path | None = None
     #: PEM file with the key of the client certificate
     dicomweb_key: Path | None = None
@@ -305,10 +313,21 @@ class PeerSection(Section):
                 f"peer {self.name!r}: dicomweb_url must be https://, or everyone on the way reads the secret"
             )
         if self.dicomweb_key is not None and self.dicomweb_certificate is None:
+        if (self.commitment or self.asks_commitment) and not self.host:
+            raise ValueError(f"peer {self.name!r}: Storage Commitment needs its host and port, also beside DICOMweb")
+        if self.commitment and self.mode is None:
+            raise ValueError(f"peer {self.name!r} is asked for commitment, but is no destination (it has no mode)")
+        if self.asks_commitment and not self.sends:
+            raise ValueError(f"peer {self.name!r} asks for commitment, but sends nothing")
             raise ValueError(f"peer {self.name!r}: dicomweb_key without dicomweb_certificate")
         return self
 
     @model_validator(mode="after")
+    @property
+    def calls(self) -> bool:
+        """It may open associations to the node: to send, or to report on a commitment."""
+        return self.sends or self.commitment
+
     def _users_must_have_passcodes(self) -> "PeerSection":
         for key in ("user", "own_user"):
             user, secret = getattr(self, key), getattr(self, f"{key}_secret")

@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.table import Table
 
 from dicom_node.cli.terminal import counted, plain
-from dicom_node.domain import DeliveryState
+from dicom_node.domain import ARRIVED, DeliveryState
 from dicom_node.ledger.choice import ChosenDelivery
 from dicom_node.ledger.reanalysis import Prospect
 from dicom_node.operate import StudyAnew
@@ -56,7 +56,7 @@ def queued(studies: Sequence[StudyAnew]) -> int:
 
 def stays(studies: Sequence[StudyAnew]) -> int:
     """Superseded results that destinations have."""
-    return sum(each.state is DeliveryState.STORED for one in studies for each in one.superseded)
+    return sum(each.state in ARRIVED for one in studies for each in one.superseded)
 
 
 def _destinations(one: StudyAnew, *, recalled: bool) -> Iterator[tuple[str, str]]:
@@ -65,7 +65,7 @@ def _destinations(one: StudyAnew, *, recalled: bool) -> Iterator[tuple[str, str]
         by_name.setdefault(each.destination, []).append(each)
     for name, group in sorted(by_name.items()):
         count = Counter(each.state for each in group)
-        stored, unsent = count[DeliveryState.STORED], sum(count[state] for state in _UNSENT)
+        stored, unsent = sum(count[state] for state in ARRIVED), sum(count[state] for state in _UNSENT)
         said = []
         if stored:
             said.append(f"{stored} stored, " + ("to be withdrawn" if recalled else "which stay there"))

@@ -6,7 +6,7 @@ from rich.console import Console
 from rich.table import Table
 
 from dicom_node.cli.terminal import counted, plain
-from dicom_node.domain import DeliveryState
+from dicom_node.domain import ARRIVED, DeliveryState
 from dicom_node.ledger.recall import Recallable
 from dicom_node.ledger.withdrawals import Withdrawn
 from dicom_node.operate import Recalled
@@ -47,7 +47,7 @@ def print_withdrawn(out: Console, rows: Sequence[Withdrawn]) -> None:
         table.add_row(plain(destination), str(count), plain(standing))
     out.print(table)
     print_by_hand(out, [row for row in rows if row.by_hand])
-    if any(row.note is DeliveryState.STORED for row in rows):
+    if any(row.note in ARRIVED for row in rows):
         out.print(
             "An archive that took a note but does not implement Imaging Object Change Management still shows what the "
             "note names: look there, and delete it by hand."
@@ -69,7 +69,7 @@ def _standing(row: Withdrawn) -> str:
         return f"cannot be written: {row.obstacle}"
     if row.note is None:
         return "is to be written"
-    if row.note is DeliveryState.STORED:
+    if row.note in ARRIVED:
         return "taken"
     if row.note is DeliveryState.FAILED:
         return f"refused: {row.note_error}"

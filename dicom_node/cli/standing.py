@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from dicom_node.cli.terminal import ago, counted, duration
-from dicom_node.domain import JOB_ENDED, DeliveryState, InstanceState, JobState, Kind, StudyState
+from dicom_node.domain import ARRIVED, JOB_ENDED, DeliveryState, InstanceState, JobState, Kind, StudyState
 from dicom_node.ledger.overview import DeliveryView, InstanceView, StudyView
 from dicom_node.ledger.rows import JobRow
 from dicom_node.ledger.withdrawals import Withdrawn
@@ -95,14 +95,15 @@ def _fate(instance: InstanceView, view: StudyView) -> Line | None:
 def _deliveries(view: StudyView, *, now: float) -> Iterator[Line]:
     """Results on their way to the same destination in the same state share a line; so do those that are withdrawn."""
     study = view.study.study_instance_uid
-    grouped: dict[tuple[str, str, DeliveryState], list[DeliveryView]] = {}
+    grouped: dict[tuple[str, str, DeliveryState, str], list[DeliveryView]] = {}
     withdrawn: dict[str, list[DeliveryView]] = {}
     for each in view.deliveries:
         if each.withdrawn is not None:
             withdrawn.setdefault(each.destination, []).append(each)
         else:
-            grouped.setdefault((each.destination, _what(each), each.state), []).append(each)
-    for (destination, what, state), group in sorted(grouped.items()):
+            why = each.last_error if each.state is DeliveryState.HELD else ""
+            grouped.setdefault((each.destination, _what(each), each.state, why), []).append(each)
+    for (destination, what, state, _), group in sorted(grouped.items()):
         line = _way(state, group, study, now=now)
         yield replace(line, text=f"{destination}: {counted(len(group), what)} {line.text}")
     for destination, group in sorted(withdrawn.items()):
@@ -132,7 +133,7 @@ def _note(each: Withdrawn, destination: str, study: str) -> Line:
     by_hand = f"chexnode recall --list --study {study}"
     if each.obstacle:
         return Line(text=f"no rejection note can be written ({each.obstacle})", command=by_hand, wanted=True)
-    if each.note is DeliveryState.STORED:
+    if each.note in ARRIVED:
         return Line(text=f"{destination} took the rejection note (whether it hides them is its own matter)")
     if each.note in (DeliveryState.FAILED, DeliveryState.ABANDONED):
         refused = f"refused ({each.note_error})" if each.note is DeliveryState.FAILED else "given up"
@@ -145,7 +146,8 @@ def _way(state: DeliveryState, group: Sequence[DeliveryView], study: str, *, now
     ended = ago(max(each.ended_at or each.created_at for each in group), now)
     error = next((each.last_error for each in reversed(group) if each.last_error), "")
     if state is DeliveryState.HELD:
-        return Line(text=f"held for {waited}", command=f"chexnode release --study {study}", wanted=True)
+        why = f": {error}" if error else ""
+        return Line(text=f"held for {waited}{why}", command=f"chexnode release --study {study}", wanted=True)
     if state is DeliveryState.FAILED:
         return Line(text=f"refused {ended} ({error})", command=f"chexnode retry --study {study}", wanted=True)
     if state is DeliveryState.PENDING and error:
@@ -154,7 +156,15 @@ def _way(state: DeliveryState, group: Sequence[DeliveryView], study: str, *, now
         return Line(text=f"waiting for {waited}, next attempt {due} after {tried}: {error}")
     if state is DeliveryState.PENDING:
         return Line(text=f"waiting for {waited}")
+    if state is DeliveryState.UNCOMMITTED:
+        tries = max(each.commitment_attempts for each in group)
+        asked = f", asked {counted(tries, 'time')} in vain{f' ({error})' if error else ''}" if tries else ""
+        return Line(text=f"stored {ended}, but {_it(group)} not committed to yet{asked}")
     return Line(text=f"being sent, for {waited}" if state is DeliveryState.SENDING else f"{state.value} {ended}")
+
+
+def _it(group: Sequence[DeliveryView]) -> str:
+    return "it is" if len(group) == 1 else "they are"
 
 
 def _current(view: StudyView) -> list[InstanceView]:

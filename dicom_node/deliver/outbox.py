@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 import structlog
 
+from dicom_node.deliver.commitment import GATHER
 from dicom_node.deliver.destination import Destination, Outcome, Verdict
 from dicom_node.errors import LostRace, Retryable
 from dicom_node.ledger import Ledger, Listener, deliveries
@@ -38,6 +39,7 @@ class Outbox:
         section: DeliverSection,
         owner: str,
         only_released: bool = False,
+        commitment: bool = False,
         jitter: Callable[[], float] = random.random,
     ) -> None:
         self.name = name
@@ -46,6 +48,8 @@ class Outbox:
         self._section = section
         self._owner = owner
         self._only_released = only_released
+        #: the destination is asked to commit to keeping what it stored
+        self._commitment = commitment
         self._jitter = jitter
         self._lock = threading.Lock()
         self._held: dict[int, ClaimedDelivery] = {}
@@ -152,7 +156,8 @@ class Outbox:
             with self._ledger.transaction() as tx:
                 match outcome.verdict:
                     case Verdict.STORED:
-                        deliveries.stored(tx, claim, now, reason=outcome.detail)
+                        ask_at = now + GATHER if self._commitment else None
+                        deliveries.stored(tx, claim, now, reason=outcome.detail, ask_at=ask_at)
                     case Verdict.REFUSED:
                         deliveries.refused(tx, claim, now, outcome.detail)
                     case Verdict.UNTRIED:

@@ -1,4 +1,5 @@
-"""The deliver role: a thread for each destination that is sent to, and one that keeps their claims alive."""
+"""The deliver role: a thread for each destination that is sent to, each that is asked for commitment and each peer
+that asks for one, and one that keeps the claims of the first alive."""
 
 import contextlib
 import threading
@@ -11,11 +12,13 @@ from dicom_node.audit import trail
 from dicom_node.config import PeerSection, Role, Settings
 from dicom_node.deliver.audited import Audited
 from dicom_node.deliver.destination import Destination
+from dicom_node.deliver.commitment import CommitmentSCU
+from dicom_node.deliver.commitment_report import CommitmentReports
 from dicom_node.deliver.kinds import destination_of
 from dicom_node.deliver.outbox import LEASE, Outbox
 from dicom_node.domain import Mode
 from dicom_node.errors import Retryable
-from dicom_node.ledger import Channel, Ledger, leases, lookup, overview
+from dicom_node.ledger import Channel, Ledger, commitments, leases, lookup, overview
 from dicom_node.ledger.rows import StudyRow
 from dicom_node.spool import Spool
 
@@ -41,12 +44,16 @@ def run(settings: Settings, stop: threading.Event) -> None:
         outboxes = _outboxes(settings, ledger)
         with contextlib.ExitStack() as stack:
             threads = []
+        _forgo_commitments(ledger, settings)
             listeners = []
-            for outbox in outboxes:
-                listener = stack.enter_context(ledger.bell.listen(Channel.DELIVERIES))
-                thread = threading.Thread(
-                    target=outbox.run, args=(listener, stop), name=f"deliver-{outbox.name}", daemon=True
-                )
+            workers: list[tuple[Outbox | CommitmentSCU | CommitmentReports, Channel]] = [
+                *((outbox, Channel.DELIVERIES) for outbox in outboxes),
+                *((each, Channel.COMMITMENTS) for each in _commitments(settings, ledger)),
+            ]
+            for worker, channel in workers:
+                listener = stack.enter_context(ledger.bell.listen(channel))
+                name = f"{type(worker).__name__}-{worker.name}"
+                thread = threading.Thread(target=worker.run, args=(listener, stop), name=name, daemon=True)
                 thread.start()
                 threads.append(thread)
                 listeners.append(listener)
@@ -74,12 +81,40 @@ def _outboxes(settings: Settings, ledger: Ledger) -> list[Outbox]:
         )
         for peer in settings.destinations
         if peer.mode is not Mode.OFF
+            commitment=peer.commitment,
     ]
 
 
 def _destination(peer: PeerSection, settings: Settings, ledger: Ledger, spool: Spool) -> Destination:
     """The way to `peer`, audited where there is an audit trail."""
     destination = destination_of(
+def _commitments(settings: Settings, ledger: Ledger) -> list[CommitmentSCU | CommitmentReports]:
+    """Who is asked for commitment, and who asks."""
+    calling, section, tls = settings.node.ae_title, settings.deliver, settings.tls
+    asked = [
+        CommitmentSCU(peer, calling=calling, ledger=ledger, section=section, tls=tls)
+        for peer in settings.destinations
+        if peer.commitment and peer.mode is not Mode.OFF
+    ]
+    spool = Spool(settings.node.folder / "spool")
+    asking = [
+        CommitmentReports(peer, calling=calling, ledger=ledger, spool=spool, section=section, tls=tls)
+        for peer in settings.peers
+        if peer.asks_commitment
+    ]
+    return [*asked, *asking]
+
+
+def _forgo_commitments(ledger: Ledger, settings: Settings) -> None:
+    """A destination that is no longer asked for commitment has what it stored, and that is the end of it."""
+    for peer in settings.destinations:
+        if not peer.commitment:
+            with ledger.transaction() as tx:
+                commitments.forgo(
+                    tx, destination=peer.name, now=time.time(), reason="commitment is not asked for any more"
+                )
+
+
         peer, calling=settings.node.ae_title, section=settings.deliver, spool=spool, tls=settings.tls
     )
 
@@ -122,7 +157,8 @@ def _drain(outboxes: list[Outbox], threads: list[threading.Thread]) -> None:
     deadline = time.monotonic() + DRAIN
     for thread in threads:
         thread.join(max(0.0, deadline - time.monotonic()))
-    for outbox, thread in zip(outboxes, threads, strict=True):
+    # what asks for and reports on commitments holds nothing
+    for outbox, thread in zip(outboxes, threads, strict=False):
         if thread.is_alive():
             log.warning("did not finish in time, handing back what it was sending", destination=outbox.name)
             with contextlib.suppress(Retryable):  # then the lease ends by itself

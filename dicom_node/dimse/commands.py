@@ -1,4 +1,4 @@
-"""Command sets of C-STORE, C-FIND, C-GET and C-ECHO, written by hand: Implicit VR Little Endian (PS3.7 6.3.1)."""
+"""Command sets of DIMSE-C and of two of DIMSE-N, written by hand: Implicit VR Little Endian (PS3.7 6.3.1)."""
 
 import struct
 from dataclasses import dataclass
@@ -10,8 +10,14 @@ C_FIND_RQ = 0x0020
 C_FIND_RSP = 0x8020
 C_GET_RQ = 0x0010
 C_GET_RSP = 0x8010
+C_MOVE_RQ = 0x0021
+C_MOVE_RSP = 0x8021
 C_ECHO_RQ = 0x0030
 C_ECHO_RSP = 0x8030
+N_EVENT_REPORT_RQ = 0x0100
+N_EVENT_REPORT_RSP = 0x8100
+N_ACTION_RQ = 0x0130
+N_ACTION_RSP = 0x8130
 #: Command Data Set Type (0000,0800): no data set follows
 NO_DATA_SET = 0x0101
 
@@ -109,11 +115,17 @@ def get_request(*, message_id: int, sop_class_uid: str) -> bytes:
     return _query(C_GET_RQ, message_id, sop_class_uid)
 
 
-def _query(command_field: int, message_id: int, sop_class_uid: str) -> bytes:
+def move_request(*, message_id: int, sop_class_uid: str, destination: str) -> bytes:
+    """The command set of a C-MOVE-RQ to an AE title, of medium priority (PS3.7 9.3.4.1); its identifier follows."""
+    return _query(C_MOVE_RQ, message_id, sop_class_uid, destination=destination)
+
+
+def _query(command_field: int, message_id: int, sop_class_uid: str, *, destination: str = "") -> bytes:
     return _whole(
         _text(0x0002, sop_class_uid.encode("ascii"), b"\0")
         + _number(0x0100, command_field)
         + _number(0x0110, message_id)
+        + (_text(0x0600, destination.encode("ascii"), b" ") if destination else b"")
         + _number(0x0700, 0)
         + _number(0x0800, 0)
     )
@@ -126,6 +138,43 @@ def echo_request(*, message_id: int, sop_class_uid: str) -> bytes:
         + _number(0x0100, C_ECHO_RQ)
         + _number(0x0110, message_id)
         + _number(0x0800, NO_DATA_SET)
+    )
+
+
+def action_request(*, message_id: int, sop_class_uid: str, sop_instance_uid: str, action_type: int) -> bytes:
+    """The command set of an N-ACTION-RQ (PS3.7 10.3.5.1); its Action Information follows."""
+    return _whole(
+        _text(0x0003, sop_class_uid.encode("ascii"), b"\0")
+        + _number(0x0100, N_ACTION_RQ)
+        + _number(0x0110, message_id)
+        + _number(0x0800, 0)
+        + _text(0x1001, sop_instance_uid.encode("ascii"), b"\0")
+        + _number(0x1008, action_type)
+    )
+
+
+def event_report_request(*, message_id: int, sop_class_uid: str, sop_instance_uid: str, event_type: int) -> bytes:
+    """The command set of an N-EVENT-REPORT-RQ (PS3.7 10.3.1.1); its Event Information follows."""
+    return _whole(
+        _text(0x0002, sop_class_uid.encode("ascii"), b"\0")
+        + _number(0x0100, N_EVENT_REPORT_RQ)
+        + _number(0x0110, message_id)
+        + _number(0x0800, 0)
+        + _text(0x1000, sop_instance_uid.encode("ascii"), b"\0")
+        + _number(0x1002, event_type)
+    )
+
+
+def event_report_response(request: dict[int, bytes], status: int) -> bytes:
+    """The command set of the N-EVENT-REPORT-RSP to the elements of `request` (PS3.7 10.3.1.2)."""
+    return _whole(
+        _text(0x0002, request.get(0x0002, b""), b"\0")
+        + _number(0x0100, N_EVENT_REPORT_RSP)
+        + _number(0x0120, number(request, 0x0110))
+        + _number(0x0800, NO_DATA_SET)
+        + _number(0x0900, status)
+        + _text(0x1000, request.get(0x1000, b""), b"\0")
+        + (_number(0x1002, number(request, 0x1002)) if 0x1002 in request else b"")
     )
 
 

@@ -23,8 +23,10 @@ from pydicom.uid import (
 from pynetdicom import AllStoragePresentationContexts, build_context
 from pynetdicom.presentation import PresentationContext
 from pynetdicom.sop_class import (
+    StorageCommitmentPushModel,
     StudyRootQueryRetrieveInformationModelFind,
     StudyRootQueryRetrieveInformationModelGet,
+    StudyRootQueryRetrieveInformationModelMove,
     Verification,
 )
 
@@ -53,14 +55,26 @@ MOST_CONTEXTS = 128
 
 
 def accepted_contexts() -> list[PresentationContext]:
-    """Every storage class and Verification, as an acceptor.
+    """Every storage class, Verification and Storage Commitment, as an acceptor.
 
     Every class, not just X-rays: an archive that routes a whole study fails its job, X-rays included, when
     one class of it is refused. What is not ours to read is kept until retention, and declined by selection.
     """
     classes = [context.abstract_syntax for context in AllStoragePresentationContexts]
     storage = [build_context(uid, list(ACCEPTED_TRANSFER_SYNTAXES)) for uid in classes]
-    return [build_context(Verification), *storage]
+    return [build_context(Verification), _commitment_context(), *storage]
+
+
+def commitment_contexts() -> list[PresentationContext]:
+    """What asking for commitment, and reporting on it, needs (PS3.4 Annex J)."""
+    return [_commitment_context()]
+
+
+def _commitment_context() -> PresentationContext:
+    context = build_context(StorageCommitmentPushModel, [ExplicitVRLittleEndian, ImplicitVRLittleEndian])
+    # who calls may ask us, or bring the report that we asked for (SCP/SCU Role Selection, PS3.7 D.3.3.4)
+    context.scu_role = context.scp_role = True
+    return context
 
 
 def verification_contexts() -> list[PresentationContext]:
@@ -72,6 +86,12 @@ def query_contexts() -> list[PresentationContext]:
     """What asking an archive for what it holds needs: C-FIND in the Study Root model (PS3.4 C.6.2)."""
     syntaxes = [ExplicitVRLittleEndian, ImplicitVRLittleEndian]
     return [build_context(StudyRootQueryRetrieveInformationModelFind, syntaxes)]
+
+
+def move_contexts() -> list[PresentationContext]:
+    """What having an archive send objects needs: C-MOVE in the Study Root model (PS3.4 C.6.2)."""
+    syntaxes = [ExplicitVRLittleEndian, ImplicitVRLittleEndian]
+    return [build_context(StudyRootQueryRetrieveInformationModelMove, syntaxes)]
 
 
 def retrieval_contexts(objects: Iterable[tuple[str, str]]) -> list[PresentationContext]:

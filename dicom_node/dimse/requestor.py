@@ -1,12 +1,12 @@
-"""An open association as its requestor: C-ECHO, C-STORE, C-FIND and C-GET in the calling thread, each step with a
-deadline.
+"""An open association as its requestor: C-ECHO, C-STORE, C-FIND, C-GET and DIMSE-N in the calling thread, each step
+with a deadline.
 
 The data set of a PS3.10 file goes out as it stands, never decoded, never re-encoded.
 """
 
 import contextlib
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
@@ -14,6 +14,7 @@ from typing import Any, BinaryIO
 
 from pydicom.dataset import Dataset
 from pydicom.filewriter import dcmwrite
+from pydicom.uid import UID
 from pynetdicom.presentation import PresentationContext
 from pynetdicom.sop_class import Verification
 
@@ -33,10 +34,17 @@ OUR_PDU = 16384
 _LARGEST_PDU = 256 << 10
 #: bytes of a command set or of a match that comes back
 _LONGEST_ANSWER = 64 << 10
+#: bytes of what a peer asks of us over an association of ours, and how many such requests may wait
+_LONGEST_REQUEST = 1 << 20
+_MOST_REQUESTS = 16
 #: bytes of an object that comes back: one of ours
 _LONGEST_FILE = 256 << 20
+#: status of a C-MOVE whose destination the peer does not know (PS3.4 Table C.4-2)
+_MOVE_DESTINATION_UNKNOWN = 0xA801
 #: matches of one query: nobody here asks for more than a study
 MOST_MATCHES = 10_000
+#: bit of a Command Field that makes it a response's (PS3.7 E.1)
+_IS_RESPONSE = 0x8000
 #: bytes read and sent at a time: each must leave within the response deadline
 _STEP = 1 << 20
 
@@ -60,6 +68,18 @@ class Answer:
     comment: str = ""
 
 
+@dataclass(frozen=True, kw_only=True)
+class PeerRequest:
+    """What a peer asks of the node over an association that the node opened: an N-EVENT-REPORT."""
+
+    context_id: int
+    #: of the presentation context that it came in
+    transfer_syntax: UID
+    #: of group 0000, by element number
+    elements: dict[int, bytes]
+    data_set: bytes
+
+
 class OpenAssociation:
     """An association that a peer has accepted. Not for two threads at once."""
 
@@ -71,6 +91,7 @@ class OpenAssociation:
         self._timeouts = timeouts
         self._message_id = 0
         self._alive = True
+        self._requests: list[PeerRequest] = []
         offered = association.acceptor.maximum_length or _LARGEST_PDU
         self._largest_pdu = max(min(offered, _LARGEST_PDU), 64)
 
@@ -186,6 +207,29 @@ class OpenAssociation:
             raise Refused(f"{self._peer} answered C-GET with status {status:04X} and sent nothing")
         return files
 
+    def move(self, sop_class_uid: str, identifier: Dataset, *, destination: str) -> None:
+        """C-MOVE (PS3.4 C.4.2): the peer stores what `identifier` names at the AE `destination`, before this returns.
+
+        Raises what find() does; Refused, too, where it did not do so for all of it.
+        """
+        context = self._context(sop_class_uid, None)
+        if context is None:
+            raise Refused(f"{self._peer} does not accept SOP class {sop_class_uid}: it sends nothing on request")
+        with self._broken("C-MOVE"):
+            message_id = self._next_message_id()
+            command = commands.move_request(message_id=message_id, sop_class_uid=sop_class_uid, destination=destination)
+            self._ask(context, command, identifier)
+            while True:
+                elements, _ = self._response(commands.C_MOVE_RSP, message_id)
+                status = commands.number(elements, 0x0900)
+                if not is_pending(status):
+                    break
+        if status != 0:
+            known = f": does it know {destination}?" if status == _MOVE_DESTINATION_UNKNOWN else ""
+            raise Refused(f"{self._peer} answered C-MOVE with status {status:04X}{known}")
+        if 0x1021 in elements and commands.number(elements, 0x1021) == 0:
+            raise Refused(f"{self._peer} has nothing to send of what was asked for")
+
     def _taken(self, context_id: int, elements: dict[int, bytes], data: bytes) -> bytes:
         """What came in one C-STORE sub-operation, answered with success. Raises CommandError, WireError."""
         context = next((each for each in self._association.accepted_contexts if each.context_id == context_id), None)
@@ -207,6 +251,48 @@ class OpenAssociation:
             calling_ae_title=request.calling_ae_title,
         )
         return meta + data
+
+    def exchange(self, sop_class_uid: str, request: Callable[[int], bytes], data_set: Dataset, *, answer: int) -> int:
+        """One message with a data set: `request` makes its command set for a message id; the status of its answer.
+
+        What the peer asks meanwhile waits for next_request(). Raises Refused where it does not accept the class,
+        PeerUnavailable where it left or stalled.
+        """
+        context = self._context(sop_class_uid, None)
+        if context is None:
+            raise Refused(f"{self._peer} does not accept SOP class {sop_class_uid}")
+        with self._broken(f"message {answer & 0x7FFF:04X}"):
+            message_id = self._next_message_id()
+            self._ask(context, request(message_id), data_set)
+            while True:
+                context_id, elements, data = self._message(_LONGEST_REQUEST)
+                if commands.number(elements, 0x0100) & _IS_RESPONSE:
+                    self._must_answer(elements, answer, message_id)
+                    return commands.number(elements, 0x0900)
+                if len(self._requests) == _MOST_REQUESTS:
+                    raise CommandError("it asks instead of answering")
+                self._requests.append(self._request(context_id, elements, data))
+
+    def next_request(self, seconds: float) -> PeerRequest | None:
+        """What the peer asks within `seconds`; None: nothing. Answer with respond()."""
+        if self._requests:
+            return self._requests.pop(0)
+        try:
+            return self._request(*self._message(_LONGEST_REQUEST, within=seconds))
+        except (WireError, CommandError):
+            return None  # nothing came, or nothing that makes sense; either way the association is at its end
+
+    def respond(self, to: PeerRequest, response: bytes) -> None:
+        """Send the command set of a response. Raises PeerUnavailable."""
+        with self._broken("response"):
+            self._wire.send(commands.as_p_data(to.context_id, response))
+
+    def _request(self, context_id: int, elements: dict[int, bytes], data: bytes) -> PeerRequest:
+        context = next((each for each in self._association.accepted_contexts if each.context_id == context_id), None)
+        if context is None:
+            raise CommandError(f"it asks in presentation context {context_id}, which it did not accept")
+        syntax = context.transfer_syntax[0]
+        return PeerRequest(context_id=context_id, transfer_syntax=syntax, elements=elements, data_set=data)
 
     def release(self) -> None:
         """End the association in good order, if that does not take too long; whoever opened it then hangs up."""
@@ -260,10 +346,14 @@ class OpenAssociation:
         data = commands.data_fragments(context.context_id, encoded, largest=self._largest_pdu, ends=True)
         self._wire.send(commands.as_p_data(context.context_id, command) + data)
 
-    def _message(self, longest: int) -> tuple[int, dict[int, bytes], bytes]:
-        """The next message: its presentation context, its command set, its data set of at most `longest` bytes."""
+    def _message(self, longest: int, *, within: float | None = None) -> tuple[int, dict[int, bytes], bytes]:
+        """The next message: its presentation context, its command set, its data set of at most `longest` bytes.
+
+        It must begin `within` so many seconds; none: those for an answer.
+        """
+        seconds = self._timeouts.response if within is None else within
+        fragment = self._pdvs.wait(seconds, lambda: None)
         deadline = time.monotonic() + self._timeouts.response
-        fragment = self._pdvs.wait(self._timeouts.response, lambda: None)
         if not isinstance(fragment, PDV):
             how = "aborted" if fragment is PDUType.A_ABORT else f"sent {fragment.name}"
             raise WireError(f"it {how} instead of answering")

@@ -7,6 +7,7 @@ from enum import IntEnum
 class Status(IntEnum):
     SUCCESS = 0x0000
     SOP_CLASS_NOT_SUPPORTED = 0x0122
+    NOT_AUTHORISED = 0x0124
     OUT_OF_RESOURCES = 0xA700
     DOES_NOT_MATCH_SOP_CLASS = 0xA900
     CANNOT_UNDERSTAND = 0xC000
@@ -20,6 +21,10 @@ ANSWERS: Mapping[Status, tuple[str, str]] = {
         "nothing",
     ),
     Status.SOP_CLASS_NOT_SUPPORTED: ("The SOP class is not that of the presentation context", "correct the sender"),
+    Status.NOT_AUTHORISED: (
+        "The peer may only report on commitments: it is not configured as one that sends",
+        "set `sends = true` for it",
+    ),
     Status.OUT_OF_RESOURCES: ("No room: the disk, or the data set is above the largest that is taken", "send later"),
     Status.DOES_NOT_MATCH_SOP_CLASS: ("The data set names another SOP class or instance", "correct the object"),
     Status.CANNOT_UNDERSTAND: ("No data set, a UID that is none, or no Study Instance UID", "correct the object"),

@@ -13,9 +13,17 @@ from dicom_node.ledger.move import move
 from dicom_node.ledger.rows import ResultRow, insert_new, result_row
 from dicom_node.ledger.schema import delivery, in_state, result
 
-#: states in which a person, or a newer result, may end a delivery
 #: ids of deliveries; None: whichever
 Keys = Sequence[int] | None
+#: states in which a delivery still needs its result's bytes
+UNDER_WAY = (
+    DeliveryState.HELD,
+    DeliveryState.PENDING,
+    DeliveryState.SENDING,
+    DeliveryState.UNCOMMITTED,
+    DeliveryState.FAILED,
+)
+#: states in which a person, or a newer result, may end a delivery
 ABANDONABLE = (DeliveryState.HELD, DeliveryState.PENDING, DeliveryState.FAILED)
 
 
@@ -123,12 +131,20 @@ def extend(tx: Connection, claim: ClaimedDelivery, *, now: float, lease: float) 
     return extended.rowcount == 1
 
 
-def stored(tx: Connection, claim: ClaimedDelivery, now: float, *, reason: str = "") -> None:
+def stored(
+    tx: Connection, claim: ClaimedDelivery, now: float, *, reason: str = "", ask_at: float | None = None
+) -> None:
     """The destination has it; `reason`: what it remarked all the same. Raises LostRace.
 
-    What was recalled while it was being sent is withdrawn at once.
+    `ask_at`: when it is asked to commit to keeping it; None: never. What was recalled while it was being sent is
+    withdrawn at once.
     """
-    _end(tx, claim, DeliveryState.STORED, now=now, reason=reason, ended_at=now, last_error="")
+    if ask_at is None:
+        _end(tx, claim, DeliveryState.STORED, now=now, reason=reason, ended_at=now, last_error="")
+    else:
+        _end(
+            tx, claim, DeliveryState.UNCOMMITTED, now=now, reason=reason, ended_at=now, last_error="", not_before=ask_at
+        )
     withdrawals.enter_if_recalled(tx, claim.delivery_id, now=now)
 
 
@@ -222,6 +238,7 @@ def requeue(
         not_before=now,
         released=True,
         attempts=0,
+        commitment_attempts=0,
         ended_at=None,
     )
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import Column, Connection, FromClause, RowMapping, func, literal_column, select
 
-from dicom_node.domain import DeliveryState, InstanceState, JobState, Kind, Profile, StudyState
+from dicom_node.domain import ARRIVED, DeliveryState, InstanceState, JobState, Kind, Profile, StudyState
 from dicom_node.ledger import instances, jobs, withdrawals
 from dicom_node.ledger.rows import InstanceRow, JobRow, StudyRow, instance_row, job_row, study_row
 from dicom_node.ledger.schema import delivery, finding, in_state, instance, job, result, study
@@ -45,9 +45,11 @@ class DeliveryView:
     #: when it ended, in whichever way
     ended_at: float | None
     attempts: int
-    #: when it is tried next, while pending
+    #: when it is tried next, while pending; when its commitment is asked for next, while uncommitted
     not_before: float
     last_error: str
+    #: times that its commitment was asked for in vain
+    commitment_attempts: int
     #: False: a newer result has taken its place, or it was recalled
     is_current: bool
     #: it was recalled
@@ -74,6 +76,10 @@ class DestinationView:
     pending: int
     held: int
     failed: int
+    #: stored there, and not committed to, though it is asked for that
+    uncommitted: int
+    #: when the first of those was stored; None: there are none
+    uncommitted_since: float | None
     #: when the delivery that has waited longest was decided on; None: nothing is pending
     oldest: float | None
     #: when it last took a result; None: never
@@ -121,7 +127,7 @@ def studies(
 
 def destinations(tx: Connection, names: Iterable[str] = ()) -> list[DestinationView]:
     """Every destination of the configuration (`names`) and every other that something still waits for."""
-    unfinished = (DeliveryState.PENDING, DeliveryState.HELD, DeliveryState.FAILED)
+    unfinished = (DeliveryState.PENDING, DeliveryState.HELD, DeliveryState.UNCOMMITTED, DeliveryState.FAILED)
     known = set(names)
     for state in unfinished:
         known.update(
@@ -211,6 +217,7 @@ def _delivery(row: RowMapping, withdrawn: Withdrawn | None) -> DeliveryView:
         attempts=row["attempts"],
         not_before=row["not_before"],
         last_error=row["last_error"],
+        commitment_attempts=row["commitment_attempts"],
         is_current=row["is_current"],
         recalled=bool(row["recall_title"]),
         withdrawn=withdrawn,
@@ -221,8 +228,13 @@ def _destination(tx: Connection, name: str) -> DestinationView:
     here = delivery.c.destination == name
     pending = in_state(delivery.c.state, DeliveryState.PENDING)
     oldest = tx.execute(select(func.min(delivery.c.created_at)).where(pending, here)).scalar()
-    last_success = tx.execute(
-        select(func.max(delivery.c.ended_at)).where(in_state(delivery.c.state, DeliveryState.STORED), here)
+    # one query a state: each has its own partial index
+    successes = [
+        tx.execute(select(func.max(delivery.c.ended_at)).where(in_state(delivery.c.state, state), here)).scalar()
+        for state in ARRIVED
+    ]
+    uncommitted_since = tx.execute(
+        select(func.min(delivery.c.ended_at)).where(in_state(delivery.c.state, DeliveryState.UNCOMMITTED), here)
     ).scalar()
     last_error = tx.execute(
         select(delivery.c.last_error)
@@ -236,7 +248,9 @@ def _destination(tx: Connection, name: str) -> DestinationView:
         + _count(tx, delivery.c.state, DeliveryState.SENDING, name),
         held=_count(tx, delivery.c.state, DeliveryState.HELD, name),
         failed=_count(tx, delivery.c.state, DeliveryState.FAILED, name),
+        uncommitted=_count(tx, delivery.c.state, DeliveryState.UNCOMMITTED, name),
+        uncommitted_since=uncommitted_since,
         oldest=oldest,
-        last_success=last_success,
+        last_success=max((when for when in successes if when is not None), default=None),
         last_error=last_error or "",
     )

@@ -1,19 +1,18 @@
 """What retention may delete: studies for which everything has ended, whole, down to their tombstones."""
 
-from sqlalchemy import ColumnElement, Connection, and_, exists, func, literal_column, not_, select
+from sqlalchemy import ColumnElement, Connection, and_, exists, func, literal_column, not_, select, true
 
-from dicom_node.domain import DeliveryState, InstanceState, JobState, ResultState, StudyState
-from dicom_node.ledger import headers, identity, instances, results, studies, withdrawals
+from dicom_node.domain import InstanceState, JobState, ResultState, StudyState
+from dicom_node.ledger import deliveries, headers, identity, instances, results, studies, withdrawals
 from dicom_node.ledger.schema import delivery, in_state, instance, job, result, study, withdrawal
-
-_UNDER_WAY = (DeliveryState.HELD, DeliveryState.PENDING, DeliveryState.SENDING, DeliveryState.FAILED)
 
 
 def due(tx: Connection, *, ended_before: float, limit: int) -> list[int]:
     """Ids of studies that have been over since `ended_before` (seconds since the epoch), the longest over first.
 
-    Over: concluded, each delivery stored or abandoned (a refused one still waits for a person), no job to come, no
-    instance in quarantine, no rejection note to be written. Purged already: left out.
+    Over: concluded, each delivery stored (and committed, where that was asked) or abandoned (a refused one still waits
+    for a person), no job to come, no instance in quarantine or pledged to a peer, no rejection note to be written.
+    Purged already: left out.
     """
     rows = tx.execute(select(study.c.id).where(_over(ended_before)).order_by(_ended_at()).limit(limit))
     return list(rows.scalars())
@@ -43,10 +42,11 @@ def _over(ended_before: float) -> ColumnElement[bool]:
         in_state(study.c.state, StudyState.CONCLUDED),
         study.c.concluded_at <= ended_before,
         _ended_at() <= ended_before,
-        not_(exists().where(delivery.c.study_id == study.c.id, in_state(delivery.c.state, *_UNDER_WAY))),
+        not_(exists().where(delivery.c.study_id == study.c.id, in_state(delivery.c.state, *deliveries.UNDER_WAY))),
         not_(exists().where(withdrawal.c.study_id == study.c.id, withdrawals.UNNOTED)),
         not_(exists().where(job.c.study_id == study.c.id, in_state(job.c.state, JobState.QUEUED, JobState.RUNNING))),
         not_(exists().where(instance.c.study_id == study.c.id, in_state(instance.c.state, InstanceState.QUARANTINED))),
+        not_(exists().where(instance.c.study_id == study.c.id, instance.c.pledged == true())),
     )
 
 

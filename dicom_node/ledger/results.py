@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from sqlalchemy import Connection, exists, select, true, update
 
-from dicom_node.domain import DeliveryState, Kind, ResultState
+from dicom_node.domain import Kind, ResultState
 from dicom_node.ledger import deliveries
 from dicom_node.ledger.move import move
 from dicom_node.ledger.rows import JobRow, ResultRow, StoredResult, insert_new, result_row
@@ -156,16 +156,7 @@ def purge(tx: Connection, result_id: int, *, now: float) -> str | None:
     The row stays as a tombstone: its UID is known for ever. None, with nothing changed, while a delivery of it
     is under way or when it is purged already.
     """
-    under_way = exists().where(
-        delivery.c.result_id == result_id,
-        in_state(
-            delivery.c.state,
-            DeliveryState.HELD,
-            DeliveryState.PENDING,
-            DeliveryState.SENDING,
-            DeliveryState.FAILED,
-        ),
-    )
+    under_way = exists().where(delivery.c.result_id == result_id, in_state(delivery.c.state, *deliveries.UNDER_WAY))
     row = tx.execute(select(result).where(result.c.id == result_id)).mappings().one()
     purged = move(
         tx,

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from dicom_node.domain import DeliveryState
-from dicom_node.ledger import Ledger, choice, deliveries, jobs
+from dicom_node.ledger import Ledger, choice, commitments, deliveries, jobs
 from dicom_node.ledger.choice import ChosenDelivery, ChosenJob
 from dicom_node.operate.choosing import Choice, at_work, studies_of
 
@@ -27,6 +27,8 @@ class Abandoned:
     deliveries: tuple[ChosenDelivery, ...]
     #: being sent at that very moment: their attempt decides about them
     sending: tuple[ChosenDelivery, ...]
+    #: stored there; their commitment is not waited for any more
+    uncommitted: tuple[ChosenDelivery, ...]
 
 
 def release(ledger: Ledger, chosen: Choice, *, now: float, dry_run: bool = False) -> tuple[ChosenDelivery, ...]:
@@ -61,15 +63,20 @@ def retry(ledger: Ledger, chosen: Choice, *, now: float, dry_run: bool = False) 
 
 
 def abandon(ledger: Ledger, chosen: Choice, *, now: float, reason: str, dry_run: bool = False) -> Abandoned:
-    """Give up what is held, pending or refused. Raises NotFound for a study that the node does not have."""
+    """Give up what is held, pending or refused, and commitments that do not come.
+
+    Raises NotFound for a study that the node does not have.
+    """
     with at_work(ledger, dry_run=dry_run) as tx:
         ids = studies_of(tx, chosen)
         given_up = choice.deliveries(tx, *deliveries.ABANDONABLE, study_ids=ids, destination=chosen.destination)
         sending = choice.deliveries(tx, DeliveryState.SENDING, study_ids=ids, destination=chosen.destination)
+        uncommitted = choice.deliveries(tx, DeliveryState.UNCOMMITTED, study_ids=ids, destination=chosen.destination)
         if not dry_run:
             for study_id in _each(ids):
                 deliveries.abandon(tx, now=now, reason=reason, destination=chosen.destination, study=study_id)
-    return Abandoned(deliveries=tuple(given_up), sending=tuple(sending))
+                commitments.forgo(tx, now=now, reason=reason, destination=chosen.destination, study=study_id)
+    return Abandoned(deliveries=tuple(given_up), sending=tuple(sending), uncommitted=tuple(uncommitted))
 
 
 def _each(ids: list[int] | None) -> list[int] | list[None]:

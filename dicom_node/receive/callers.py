@@ -1,4 +1,4 @@
-"""Who may send: addresses before a byte is read; AE titles bound to addresses, certificates and users once told."""
+"""Who may call: addresses before a byte is read; AE titles bound to addresses, certificates and users once told."""
 
 import hmac
 import ipaddress
@@ -38,16 +38,18 @@ class _Caller:
     user_secret: str
     #: how the configuration calls it
     name: str
+    #: images are taken from it; otherwise only its reports on commitments are
+    sends: bool
 
 
 class Callers:
-    """The peers that may send, as the configuration names them. Host names are looked up when it is made."""
+    """The peers that may call, as the configuration names them. Host names are looked up when it is made."""
 
     def __init__(self, peers: Sequence[PeerSection], *, ae_title: str, certificates: bool = False) -> None:
         """`certificates`: each must have shown one that was verified, and that names it."""
         self._ae_title = ae_title
         self._certificates = certificates
-        self._callers = tuple(_caller(peer) for peer in peers if peer.sends)
+        self._callers = tuple(_caller(peer) for peer in peers if peer.calls)
 
     def admits(self, address: str) -> bool:
         """Whether any peer may call from `address`: asked before a byte of it is read."""
@@ -68,6 +70,10 @@ class Callers:
                     return None
         return rejection
 
+    def may_store(self, calling_ae_title: str) -> bool:
+        """Whether images are taken from who calls by this AE title."""
+        return any(caller.sends and caller.ae_title == calling_ae_title for caller in self._callers)
+
     def asks_for_user(self, calling_ae_title: str) -> bool:
         """Whether who calls by this AE title has to say which user it is: then it is told that it was believed."""
         return any(caller.user and caller.ae_title == calling_ae_title for caller in self._callers)
@@ -81,6 +87,7 @@ def _caller(peer: PeerSection) -> _Caller:
         user=peer.user,
         user_secret=peer.user_secret,
         name=peer.name,
+        sends=peer.sends,
     )
 
 

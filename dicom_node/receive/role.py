@@ -13,6 +13,7 @@ from dicom_node.config import Role, Settings
 from dicom_node.errors import ConfigurationError, LedgerUnavailable, OutOfRoom, StorageFault
 from dicom_node.ledger import Ledger
 from dicom_node.parameters import parameters_by_source, parameters_digest
+from dicom_node.receive.commitment import CommitmentSCP
 from dicom_node.receive.intake import Intake
 from dicom_node.receive.scp import StoreSCP
 from dicom_node.spool import Spool
@@ -42,7 +43,7 @@ def run(settings: Settings, stop: threading.Event, renewals: Iterable[Settings] 
             low_watermark=settings.receive.low_watermark,
             max_object_size=settings.receive.max_object_size,
         )
-        scp = _listen(settings, intake)
+        scp = _listen(settings, intake, ledger)
         _log.info(
             "listening",
             host=settings.receive.host,
@@ -87,11 +88,17 @@ def _warn_of_certificates(settings: Settings) -> None:
         _log.warning("a certificate ends", what=warning)
 
 
-def _listen(settings: Settings, intake: Intake) -> StoreSCP:
+def _listen(settings: Settings, intake: Intake, ledger: Ledger) -> StoreSCP:
     receive = settings.receive
     try:
         scp = StoreSCP(
-            intake, receive, peers=settings.peers, ae_title=settings.node.ae_title, tls=settings.tls, audit=trail()
+            intake,
+            receive,
+            peers=settings.peers,
+            ae_title=settings.node.ae_title,
+            tls=settings.tls,
+            audit=trail(),
+            commitment=CommitmentSCP(ledger, settings.peers),
         )
     except OSError as error:
         raise ConfigurationError(

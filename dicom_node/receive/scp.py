@@ -1,4 +1,4 @@
-"""The Storage SCP: the hardened server at one end, the intake at the other."""
+"""The Storage and Storage Commitment SCP: the hardened server at one end, the intake at the other."""
 
 import ssl
 from collections.abc import Sequence
@@ -9,19 +9,21 @@ from pynetdicom.pdu_primitives import UserIdentityNegotiation
 
 from dicom_node.audit import Trail, trail
 from dicom_node.config import PeerSection, ReceiveSection, Settings, TLSSection
-from dicom_node.dimse.acceptor import AcceptorLimits, Incoming
+from dicom_node.dimse.acceptor import AcceptorLimits, Declined, Incoming
 from dicom_node.dimse.commands import StoreRequest
 from dicom_node.dimse.contexts import accepted_contexts
 from dicom_node.dimse.requests import TEMPORARY_CONGESTION, AssociationRequest, Rejection
 from dicom_node.dimse.server import Server, ServerLimits
+from dicom_node.dimse.status import Status
 from dicom_node.dimse.tls import server_context
 from dicom_node.receive.callers import Callers
+from dicom_node.receive.commitment import CommitmentSCP
 from dicom_node.receive.intake import Intake
 from dicom_node.receive.watch import DoorWatch
 
 
 class StoreSCP:
-    """Listens once start() is called; C-ECHO and C-STORE for the peers that may send."""
+    """Listens once start() is called; C-ECHO and C-STORE for the peers that may send, commitments where given."""
 
     def __init__(
         self,
@@ -32,9 +34,11 @@ class StoreSCP:
         ae_title: str,
         tls: TLSSection | None = None,
         audit: Trail | None = None,
+        commitment: CommitmentSCP | None = None,
     ) -> None:
         """Binds the address of `settings`. Raises OSError where it can't, ConfigurationError for certificates."""
         self._intake = intake
+        self._commitment = commitment
         self._watch = DoorWatch(audit or trail())
         self._let_in(peers, ae_title=ae_title, tls=tls or TLSSection())
         self._server = Server(
@@ -44,7 +48,10 @@ class StoreSCP:
             admits=lambda address: self._callers.admits(address),
             judge=self._judge,
             begin_store=self._begin_store,
-            handlers=[(evt.EVT_USER_ID, self._confirm_user)],
+            handlers=[
+                (evt.EVT_USER_ID, self._confirm_user),
+                *(commitment.handlers if commitment is not None else ()),
+            ],
             tls=lambda: self._tls,
             watch=self._watch,
             limits=ServerLimits(
@@ -75,6 +82,8 @@ class StoreSCP:
         Raises ConfigurationError, with nothing changed.
         """
         self._let_in(settings.peers, ae_title=settings.node.ae_title, tls=settings.tls)
+        if self._commitment is not None:
+            self._commitment.renew(settings.peers)
 
     def close(self, *, drain: float) -> bool:
         """Refuse what is new, finish what has begun within `drain` seconds; whether all of it did."""
@@ -103,6 +112,8 @@ class StoreSCP:
         return rejection
 
     def _begin_store(self, request: StoreRequest) -> Incoming:
+        if not self._callers.may_store(request.calling_ae_title):
+            return Declined(Status.NOT_AUTHORISED, "not configured as a peer that sends")
         incoming = self._intake.begin(
             sop_class_uid=request.affected_sop_class_uid,
             sop_instance_uid=request.affected_sop_instance_uid,
