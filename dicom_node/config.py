@@ -16,6 +16,7 @@ from dicom_node.errors import ConfigurationError
 from dicom_node.sections import (
     AETitle,
     AnalyseSection,
+    Ask,
     ConcludeSection,
     DeliverSection,
     ModelSection,
@@ -32,6 +33,7 @@ from dicom_node.security import AuditSection, TLSSection
 __all__ = [
     "AETitle",
     "AnalyseSection",
+    "Ask",
     "AuditSection",
     "ConcludeSection",
     "DeliverSection",
@@ -91,6 +93,19 @@ class Settings(BaseSettings):
         return self
 
     @model_validator(mode="after")
+    def _archives_must_be_askable(self) -> "Settings":
+        by_name = {peer.name: peer for peer in self.peers}
+        for peer in self.peers:
+            if peer.ask_peer and peer.ask_peer not in by_name:
+                raise ValueError(f"peers.{peer.name}.ask_peer: no peer is called {peer.ask_peer!r}")
+            asked = by_name.get(peer.ask_peer, peer)
+            if peer.ask is Ask.FIND and not asked.host:
+                raise ValueError(f"peers.{peer.name}.ask: {asked.name!r} has no host, so it cannot be asked by C-FIND")
+            if peer.ask is Ask.QIDO and not asked.dicomweb_url:
+                raise ValueError(f"peers.{peer.name}.ask: {asked.name!r} has no dicomweb_url to ask by QIDO-RS")
+        return self
+
+    @model_validator(mode="after")
     def _passcodes_must_be_encrypted(self) -> "Settings":
         if not self.tls.receive and not is_loopback(self.receive.host):
             for peer in self.peers:
@@ -144,6 +159,10 @@ class Settings(BaseSettings):
             name for peer in self.peers if peer.sends and peer.ae_title == calling_ae_title for name in peer.results_to
         }
         return tuple(peer for peer in self.destinations if peer.name in wanted and peer.mode is not Mode.OFF)
+
+    def named(self, destination: str) -> tuple[PeerSection, ...]:
+        """The destination of that name, unless it is `off`; none: there is none."""
+        return tuple(peer for peer in self.destinations if peer.name == destination and peer.mode is not Mode.OFF)
 
 
 def load_settings(path: Path) -> Settings:

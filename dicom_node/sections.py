@@ -157,6 +157,9 @@ class DeliverSection(Section):
     response_timeout: Seconds = 60
     #: seconds after which `status` and `doctor` call a destination dead
     dead_after: Seconds = 3600
+    #: seconds after which a result that has not been delivered is held until `chexnode release`: an old mark on a
+    #: study that was reported meanwhile helps nobody; 0: never
+    deliver_within: Seconds = 14400
 
 
 class RetentionSection(Section):
@@ -208,6 +211,14 @@ class Transport(StrEnum):
     STOW_RS = "stow-rs"
 
 
+class Ask(StrEnum):
+    """How an archive is asked what it holds."""
+
+    OFF = "off"
+    FIND = "find"
+    QIDO = "qido"
+
+
 class PeerSection(Section):
     """One AE that sends to the node, receives from it, or both."""
 
@@ -248,6 +259,19 @@ class PeerSection(Section):
     own_user: str = ""
     #: where that user's passcode is read, at each association: env:NAME or file:PATH
     own_user_secret: str = Field(default="", repr=False)
+    #: ask it to commit to keeping what it stored (Storage Commitment, PS3.4 Annex J); until it has, nothing of it is
+    #: deleted here. It must know the node's address and port, for it may call back with its report
+    commitment: bool = False
+    #: seconds that its report may take; then it is asked again
+    commitment_timeout: Annotated[float, Field(gt=0)] = 3600
+    #: it may ask the node to commit to keeping what it sent (Storage Commitment): the report goes to its host and port,
+    #: and what was pledged to it is never deleted
+    asks_commitment: bool = False
+    #: the last look before each delivery: is the image there, under the patient, study and accession number that it
+    #: came with? `find` asks by C-FIND at host and port, `qido` at dicomweb_url, `off` not at all
+    ask: Ask = Ask.OFF
+    #: name of the peer that is asked where it is not this one: a gateway stores, the archive behind it is asked
+    ask_peer: str = ""
     #: send pictures in a lossless compressed transfer syntax where it takes one; the pixel values are the same
     compress: bool = True
     #: its DICOMweb service, such as https://pacs.example.org/dicom-web; also where `doctor --handshake` reads back
@@ -259,14 +283,6 @@ class PeerSection(Section):
     #: where the password or the bearer token is read, at each connection: env:NAME or file:PATH
     dicomweb_secret: str = Field(default="", repr=False)
     #: PEM file with the node's client certificate, and its key where dicomweb_key names none
-    #: ask it to commit to keeping what it stored (Storage Commitment, PS3.4 Annex J); until it has, nothing of it is
-    #: deleted here. It must know the node's address and port, for it may call back with its report
-    commitment: bool = False
-    #: seconds that its report may take; then it is asked again
-    commitment_timeout: Annotated[float, Field(gt=0)] = 3600
-    #: it may ask the node to commit to keeping what it sent (Storage Commitment): the report goes to its host and port,
-    #: and what was pledged to it is never deleted
-    asks_commitment: bool = False
     dicomweb_certificate: Path | None = None
     #: PEM file with the key of the client certificate
     dicomweb_key: Path | None = None
@@ -297,9 +313,20 @@ class PeerSection(Section):
             raise ValueError(f"peer {self.name!r} sends, but results_to names no destination")
         if not self.sends and (self.threshold, self.most_findings) != (None, None):
             raise ValueError(f"peer {self.name!r} has a threshold or most_findings of its own, but does not send")
+        if (self.commitment or self.asks_commitment) and not self.host:
+            raise ValueError(f"peer {self.name!r}: Storage Commitment needs its host and port, also beside DICOMweb")
+        if self.commitment and self.mode is None:
+            raise ValueError(f"peer {self.name!r} is asked for commitment, but is no destination (it has no mode)")
+        if self.asks_commitment and not self.sends:
+            raise ValueError(f"peer {self.name!r} asks for commitment, but sends nothing")
         if self.sends and not self.allow_from and not self.host:
             raise ValueError(f"peer {self.name!r} sends: give allow_from (or host), the addresses it calls from")
         return self
+
+    @property
+    def calls(self) -> bool:
+        """It may open associations to the node: to send, or to report on a commitment."""
+        return self.sends or self.commitment
 
     @model_validator(mode="after")
     def _must_be_authenticated(self) -> "PeerSection":
@@ -313,21 +340,10 @@ class PeerSection(Section):
                 f"peer {self.name!r}: dicomweb_url must be https://, or everyone on the way reads the secret"
             )
         if self.dicomweb_key is not None and self.dicomweb_certificate is None:
-        if (self.commitment or self.asks_commitment) and not self.host:
-            raise ValueError(f"peer {self.name!r}: Storage Commitment needs its host and port, also beside DICOMweb")
-        if self.commitment and self.mode is None:
-            raise ValueError(f"peer {self.name!r} is asked for commitment, but is no destination (it has no mode)")
-        if self.asks_commitment and not self.sends:
-            raise ValueError(f"peer {self.name!r} asks for commitment, but sends nothing")
             raise ValueError(f"peer {self.name!r}: dicomweb_key without dicomweb_certificate")
         return self
 
     @model_validator(mode="after")
-    @property
-    def calls(self) -> bool:
-        """It may open associations to the node: to send, or to report on a commitment."""
-        return self.sends or self.commitment
-
     def _users_must_have_passcodes(self) -> "PeerSection":
         for key in ("user", "own_user"):
             user, secret = getattr(self, key), getattr(self, f"{key}_secret")

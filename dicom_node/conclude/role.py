@@ -65,7 +65,7 @@ def look(ledger: Ledger, settings: Settings, reporter: Reporter, spool: Spool, *
     """
     _reclaim(ledger, settings.analyse.attempts, now=now)
     complete_quiet(ledger, settings.conclude, now=now)
-    conclude_ready(ledger, settings.conclude, reporter, settings.route, now=now)
+    conclude_ready(ledger, settings.conclude, reporter, settings.route, named=settings.named, now=now)
     write_notes(ledger, spool, now=now)
     with ledger.reading() as tx:
         times = (

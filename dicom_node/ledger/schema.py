@@ -24,7 +24,7 @@ from dicom_node.ledger.columns import in_state as in_state
 from dicom_node.ledger.columns import metadata as metadata
 
 #: the migration that this code was written for
-REVISION = "0004"
+REVISION = "0005"
 
 study = Table(
     "study",
@@ -293,6 +293,17 @@ commitment_item = Table(
     # Failure Reason (0008,1197), 0 for success; None: not decided
     Column("failure_reason", Integer),
     UniqueConstraint("commitment_id", "sop_instance_uid"),
+)
+
+# images that the node fetches itself after an outage (`chexnode catch-up`)
+caught_up = Table(
+    "caught_up",
+    metadata,
+    identifier(),
+    Column("sop_instance_uid", Text, nullable=False, unique=True),
+    # name of the only peer that results of it go to
+    string("destination"),
+    when("asked_at"),
 )
 
 # source images that a rejection note named, whether or not they ever came
