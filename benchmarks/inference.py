@@ -3,7 +3,8 @@
 `python -m benchmarks.inference --threads 2` times the packaged network at the sizes that ship and at 1,024 px, one
 film and a batch. All ways are timed in turn, round after round, so that a busy machine slows them alike; told are
 medians and their ratio to eager torch, which says more than milliseconds of a shared machine. A way whose package is
-missing, or that does not compile here, is told as such. `--out FILE` keeps the table as markdown.
+missing, or that does not compile here, is told as such; `--skip torch.compile` spares its half a minute a column.
+`--out FILE` keeps the table as markdown.
 """
 
 import argparse
@@ -12,7 +13,7 @@ import statistics
 import sys
 import time
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
 from importlib.util import find_spec
 from pathlib import Path
@@ -90,7 +91,7 @@ def interleaved(looks: Mapping[str, Callable[[], object]], rounds: int) -> dict[
 
 
 @torch.inference_mode()
-def network_rows(network: LocalizationUNet, threads: int, rounds: int) -> list[list[str]]:
+def network_rows(network: LocalizationUNet, threads: int, rounds: int, skip: Sequence[str]) -> list[list[str]]:
     """The network alone: a row a way, a column a size and number of films."""
     cases = [
         (count, size)
@@ -98,7 +99,7 @@ def network_rows(network: LocalizationUNet, threads: int, rounds: int) -> list[l
         for count in (1, 8)
         if (count, size) != (8, _LARGE)
     ]
-    everything = ways(network, threads)
+    everything = {name: "skipped" if name in skip else way for name, way in ways(network, threads).items()}
     rows = [["the network alone", *(f"{count} × {size}²" for count, size in cases), "largest difference"]]
     columns: list[dict[str, str]] = []
     differences: dict[str, float] = {}
@@ -165,10 +166,11 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.inference", description=__doc__)
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--rounds", type=int, default=15)
+    parser.add_argument("--skip", nargs="*", default=[], help="ways that are left out")
     parser.add_argument("--out", type=Path, help="keep the tables here")
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
-    tables = [network_rows(maps_of().network, arguments.threads, arguments.rounds)]
+    tables = [network_rows(maps_of().network, arguments.threads, arguments.rounds, arguments.skip)]
     tables.append(predictor_rows(arguments.threads, arguments.rounds))
     text = "\n\n".join([machine(arguments.threads) + ":", *map(markdown, tables)])
     print(text)

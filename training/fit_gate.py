@@ -34,9 +34,9 @@ _MARGIN = 1.15
 #: bedside films count this often: they are few and unlike the rest
 _REPEAT = 3
 #: negatives made of each film
-_SPOILT = 3
+_SPOILT = 2
 #: of the films that are held out every so manyth is spoilt in each way, to measure on
-_EVERY = 8
+_EVERY = 12
 
 
 @dataclass(frozen=True, kw_only=True)
