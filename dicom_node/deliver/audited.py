@@ -13,6 +13,8 @@ from dicom_node.sections import PeerSection, Transport
 
 #: whose an object is, by its SOP Instance UID; raises Retryable where the ledger is away
 Whose = Callable[[str], StudyRow | None]
+#: verdicts on something that was sent, or should have been: the others left it where it was
+_SENT = (Verdict.STORED, Verdict.REFUSED, Verdict.RETRY)
 #: (study, patient, why it was not taken) → SOP class → instances
 _Sent = dict[tuple[str, str, str], Counter[str]]
 
@@ -39,7 +41,7 @@ class Audited:
             self._tell(sent)
 
     def _note(self, sent: _Sent, result: Sendable, outcome: Outcome) -> None:
-        if outcome.verdict is Verdict.UNTRIED:
+        if outcome.verdict not in _SENT:
             return
         try:
             study = self._whose(result.sop_instance_uid)
