@@ -197,8 +197,15 @@ TRANSITIONS: Mapping[type[State], Mapping[State, frozenset[State]]] = {
     DeliveryState: {
         DeliveryState.HELD: frozenset({DeliveryState.PENDING, DeliveryState.ABANDONED}),
         DeliveryState.PENDING: frozenset({DeliveryState.SENDING, DeliveryState.HELD, DeliveryState.ABANDONED}),
+        # to HELD: the archive has its image elsewhere now
         DeliveryState.SENDING: frozenset(
-            {DeliveryState.PENDING, DeliveryState.STORED, DeliveryState.UNCOMMITTED, DeliveryState.FAILED}
+            {
+                DeliveryState.PENDING,
+                DeliveryState.STORED,
+                DeliveryState.UNCOMMITTED,
+                DeliveryState.FAILED,
+                DeliveryState.HELD,
+            }
         ),
         DeliveryState.STORED: frozenset(),
         # to STORED: nobody waits for the commitment any more

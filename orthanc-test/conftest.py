@@ -16,9 +16,10 @@ __all__ = ["data"]
 class Site:
     """One archive, one node, both started; what a test may do to either is on them."""
 
-    def __init__(self, folder: Path, profiles: Sequence[Profile] = (Profile.OHIF,)) -> None:
+    def __init__(self, folder: Path, profiles: Sequence[Profile] = (Profile.OHIF,), *, routes: bool = True) -> None:
+        """`routes`: the archive sends every study to the node by itself."""
         self.node = Node(folder / "node", profiles)
-        self.orthanc = Orthanc(folder / "orthanc", self.node.port)
+        self.orthanc = Orthanc(folder / "orthanc", self.node.port, routes=routes)
         self.node.configure(self.orthanc.dicom_port)
 
     def start(self) -> None:

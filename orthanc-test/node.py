@@ -106,6 +106,11 @@ class Node:
         self._process = None
         wait_for("the killed receiver's port to be free", lambda: not self._listens())
 
+    def run(self, *arguments: str) -> str:
+        """What a command of the node's prints, its configuration given."""
+        command = [sys.executable, "-m", "dicom_node", *arguments, "--config", str(self.configuration)]
+        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout
+
     def status(self, *options: str) -> Any:
         """What `chexnode status --json` says."""
         command = [sys.executable, "-m", "dicom_node", "status", "--config", str(self.configuration), "--json"]

@@ -27,7 +27,8 @@ class Orthanc:
 
     ae_title = "ORTHANC"
 
-    def __init__(self, folder: Path, node_port: int) -> None:
+    def __init__(self, folder: Path, node_port: int, *, routes: bool = True) -> None:
+        """`routes`: it sends every study to the node by itself."""
         if shutil.which("Orthanc") is None or not DICOMWEB.exists():
             pytest.skip(f"Debian's Orthanc and its DICOMweb plugin are not installed: {INSTALL}")
         folder.mkdir(parents=True, exist_ok=True)
@@ -37,7 +38,7 @@ class Orthanc:
         values = {
             "FOLDER": folder,
             "DICOMWEB": DICOMWEB,
-            "LUA": HERE / "route.lua",
+            "LUA": json.dumps([str(HERE / "route.lua")] if routes else []),
             "DICOM_PORT": self.dicom_port,
             "HTTP_PORT": self.http_port,
             "NODE_PORT": node_port,
@@ -92,6 +93,23 @@ class Orthanc:
         """Remove a study, whatever its patient."""
         for identifier in self._find({"StudyInstanceUID": study_instance_uid}):
             self._ask(f"/studies/{identifier}", method="DELETE")
+
+    def modify_study(self, study_instance_uid: str, **changes: Any) -> None:
+        """Have Orthanc change a study (POST /studies/{id}/modify), at once; the one before goes."""
+        (identifier,) = self._find({"StudyInstanceUID": study_instance_uid})
+        wanted = {"KeepSource": False, "Force": True, "Synchronous": True, **changes}
+        self._ask(f"/studies/{identifier}/modify", json.dumps(wanted).encode())
+
+    def merge_study(self, study_instance_uid: str, *, into: str) -> None:
+        """Have Orthanc move a study's series into another one, at once; the one before goes."""
+        (identifier,) = self._find({"StudyInstanceUID": study_instance_uid})
+        (target,) = self._find({"StudyInstanceUID": into})
+        wanted = {"Resources": [identifier], "KeepSource": False, "Synchronous": True}
+        self._ask(f"/studies/{target}/merge", json.dumps(wanted).encode())
+
+    def has_study(self, study_instance_uid: str) -> bool:
+        """Whether there is such a study."""
+        return bool(self._find({"StudyInstanceUID": study_instance_uid}))
 
     def _find(self, query: dict[str, str]) -> list[str]:
         return list(json.loads(self._ask("/tools/find", json.dumps({"Level": "Study", "Query": query}).encode())))

@@ -17,6 +17,10 @@ class Verdict(StrEnum):
     RETRY = "retry"
     #: the destination will not have it, however often it is asked
     REFUSED = "refused"
+    #: what it belongs to is not there yet: later, and the destination is not to blame
+    WAIT = "wait"
+    #: it belongs elsewhere by now: not without a person's word
+    HOLD = "hold"
     #: it was not this one's turn: an earlier one ended the connection
     UNTRIED = "untried"
 

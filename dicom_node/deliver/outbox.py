@@ -11,7 +11,7 @@ import structlog
 from dicom_node.deliver.commitment import GATHER
 from dicom_node.deliver.destination import Destination, Outcome, Verdict
 from dicom_node.errors import LostRace, Retryable
-from dicom_node.ledger import Ledger, Listener, deliveries
+from dicom_node.ledger import Ledger, Listener, deliveries, holding
 from dicom_node.ledger.deliveries import ClaimedDelivery
 from dicom_node.retry import wait
 from dicom_node.sections import DeliverSection
@@ -92,7 +92,7 @@ class Outbox:
         with contextlib.closing(outcomes):
             for position, outcome in enumerate(outcomes):
                 self._record(claims[position], outcome)
-                taken |= outcome.verdict in (Verdict.STORED, Verdict.REFUSED)
+                taken |= outcome.verdict not in (Verdict.RETRY, Verdict.UNTRIED)
                 if stop.is_set():
                     break
         self.hand_back()
@@ -141,6 +141,16 @@ class Outbox:
         with self._ledger.transaction() as tx:
             if self._only_released:
                 deliveries.hold(tx, destination=self.name, now=now)
+            if limit := self._section.deliver_within:
+                overdue = holding.hold_overdue(
+                    tx,
+                    destination=self.name,
+                    decided_before=now - limit,
+                    now=now,
+                    reason=f"not delivered within {limit:g} s (deliver_within): it may come too late",
+                )
+                if overdue:
+                    self._log.warning("held what was not delivered in time", deliveries=overdue, seconds=limit)
             claims = deliveries.claim(tx, destination=self.name, now=now, owner=self._owner, lease=LEASE, limit=BATCH)
         with self._lock:
             self._held.update({claim.delivery_id: claim for claim in claims})
@@ -162,7 +172,9 @@ class Outbox:
                         deliveries.refused(tx, claim, now, outcome.detail)
                     case Verdict.UNTRIED:
                         deliveries.postpone(tx, claim, now=now, reason=outcome.detail)
-                    case Verdict.RETRY:
+                    case Verdict.HOLD:
+                        holding.hold_claimed(tx, claim, now=now, reason=outcome.detail)
+                    case Verdict.RETRY | Verdict.WAIT:
                         not_before = now + self._wait(claim.attempts)
                         deliveries.retry(tx, claim, now=now, not_before=not_before, error=outcome.detail)
         except LostRace as error:

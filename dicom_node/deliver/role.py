@@ -4,22 +4,25 @@ that asks for one, and one that keeps the claims of the first alive."""
 import contextlib
 import threading
 import time
+from functools import partial
 
 import structlog
 
 from dicom_node.alive import say_alive
 from dicom_node.audit import trail
-from dicom_node.config import PeerSection, Role, Settings
+from dicom_node.config import Ask, PeerSection, Role, Settings
 from dicom_node.deliver.audited import Audited
-from dicom_node.deliver.destination import Destination
 from dicom_node.deliver.commitment import CommitmentSCU
 from dicom_node.deliver.commitment_report import CommitmentReports
+from dicom_node.deliver.destination import Destination
 from dicom_node.deliver.kinds import destination_of
+from dicom_node.deliver.last_look import LastLook
 from dicom_node.deliver.outbox import LEASE, Outbox
 from dicom_node.domain import Mode
 from dicom_node.errors import Retryable
 from dicom_node.ledger import Channel, Ledger, commitments, leases, lookup, overview
 from dicom_node.ledger.rows import StudyRow
+from dicom_node.query.asking import archive_of, asked_of, dicom_archive_of
 from dicom_node.spool import Spool
 
 log = structlog.get_logger()
@@ -41,10 +44,10 @@ def run(settings: Settings, stop: threading.Event) -> None:
         with ledger.transaction() as tx:
             leases.reclaim_vanished(tx, now=time.time(), attempts_allowed=settings.analyse.attempts)
         _say_what_stays(ledger, settings)
+        _forgo_commitments(ledger, settings)
         outboxes = _outboxes(settings, ledger)
         with contextlib.ExitStack() as stack:
             threads = []
-        _forgo_commitments(ledger, settings)
             listeners = []
             workers: list[tuple[Outbox | CommitmentSCU | CommitmentReports, Channel]] = [
                 *((outbox, Channel.DELIVERIES) for outbox in outboxes),
@@ -78,16 +81,13 @@ def _outboxes(settings: Settings, ledger: Ledger) -> list[Outbox]:
             section=settings.deliver,
             owner=leases.owner(),
             only_released=peer.mode is Mode.HOLD,
+            commitment=peer.commitment,
         )
         for peer in settings.destinations
         if peer.mode is not Mode.OFF
-            commitment=peer.commitment,
     ]
 
 
-def _destination(peer: PeerSection, settings: Settings, ledger: Ledger, spool: Spool) -> Destination:
-    """The way to `peer`, audited where there is an audit trail."""
-    destination = destination_of(
 def _commitments(settings: Settings, ledger: Ledger) -> list[CommitmentSCU | CommitmentReports]:
     """Who is asked for commitment, and who asks."""
     calling, section, tls = settings.node.ae_title, settings.deliver, settings.tls
@@ -115,6 +115,9 @@ def _forgo_commitments(ledger: Ledger, settings: Settings) -> None:
                 )
 
 
+def _destination(peer: PeerSection, settings: Settings, ledger: Ledger, spool: Spool) -> Destination:
+    """The way to `peer`, audited where there is an audit trail."""
+    destination = destination_of(
         peer, calling=settings.node.ae_title, section=settings.deliver, spool=spool, tls=settings.tls
     )
 
@@ -122,7 +125,27 @@ def _forgo_commitments(ledger: Ledger, settings: Settings) -> None:
         with ledger.reading() as tx:
             return lookup.study_of_result(tx, sop_instance_uid)
 
-    return Audited(destination, peer, trail=trail(), whose=whose) if trail().is_on else destination
+    if trail().is_on:
+        destination = Audited(destination, peer, trail=trail(), whose=whose)
+    return destination if peer.ask is Ask.OFF else _looking(destination, peer, settings, ledger)
+
+
+def _looking(destination: Destination, peer: PeerSection, settings: Settings, ledger: Ledger) -> Destination:
+    """The way to `peer`, whose archive is asked for the image before each delivery."""
+    asked = asked_of(peer, settings.peers)
+    calling, section, tls = settings.node.ae_title, settings.deliver, settings.tls
+
+    def sources(sop_instance_uid: str) -> lookup.Source | None:
+        with ledger.reading() as tx:
+            return lookup.source_of_result(tx, sop_instance_uid)
+
+    sender = dicom_archive_of(asked, calling=calling, section=section, tls=tls) if asked.host else None
+    return LastLook(
+        destination,
+        archive=archive_of(asked, peer.ask, calling=calling, section=section, tls=tls),
+        sources=sources,
+        fetch=None if sender is None else partial(sender.send, to=calling),
+    )
 
 
 def _say_what_stays(ledger: Ledger, settings: Settings) -> None:
