@@ -16,12 +16,12 @@ class Segments(StrEnum):
     A_FINDING = "a finding"
 
 
-#: JPEG 2000 lossless, JPEG-LS lossless, JPEG Lossless SV1, RLE. On films the first two take 0.26 to 0.31 of the room,
-#: SV1, the classic one, 0.38 to 0.42, RLE 0.91 to 0.97; JPEG 2000 first, for more viewers show what their archive takes
-#: in it. Written out, for this table is read by processes that encode nothing, and pydicom would be 30 MB of theirs
+#: JPEG-LS lossless, JPEG 2000 lossless, JPEG Lossless SV1, RLE. On films the first two take 0.26 to 0.31 of the room,
+#: SV1, the classic one, 0.38 to 0.42, RLE 0.91 to 0.97; JPEG-LS first, for Orthanc's viewer was seen to show it where
+#: JPEG 2000 stayed black. Written out, for this table is read by processes that encode nothing, and pydicom would be 30 MB of theirs
 _LOSSLESS = (
-    "1.2.840.10008.1.2.4.90",
     "1.2.840.10008.1.2.4.80",
+    "1.2.840.10008.1.2.4.90",
     "1.2.840.10008.1.2.4.70",
     "1.2.840.10008.1.2.5",
 )
@@ -50,6 +50,8 @@ class ProfileRow:
     sc_syntaxes: tuple[str, ...] = _LOSSLESS
     #: SOP class of the report, whose content is the same in each
     sr_class: str = _SR
+    #: its viewers show the words of an SR. OHIF draws what one measures, and of "no finding" an empty viewport
+    sr_is_read: bool = True
 
 
 PROFILES: Mapping[Profile, ProfileRow] = {
@@ -61,6 +63,7 @@ PROFILES: Mapping[Profile, ProfileRow] = {
         study_kinds=(Kind.SR,),
         invented_geometry=True,
         sc_colour=True,
+        sr_is_read=False,
     ),
     Profile.SLICER: ProfileRow(
         kinds=(Kind.SEG,), study_kinds=(Kind.SR,), invented_geometry=True, segments=Segments.A_FINDING
@@ -76,12 +79,12 @@ _SPEAKS_OF_NOTHING = frozenset({Kind.SC})
 def kinds_for(profile: Profile, *, any_findings: bool, clean: Clean = Clean.ONCE) -> tuple[Kind, ...]:
     """The objects of one image for `profile`; without a finding to show those that say so, as far as `clean` wants.
 
-    Said once, it is said by the SR of the study where the profile has one, by the SC of the image where it has none.
+    Said once, it is said by the SR of the study where the profile has one that is read, else by the SC of the image.
     """
     row = PROFILES[profile]
     if any_findings:
         return row.kinds
-    if clean is Clean.NOTHING or (clean is Clean.ONCE and row.study_kinds):
+    if clean is Clean.NOTHING or (clean is Clean.ONCE and row.study_kinds and row.sr_is_read):
         return ()
     return tuple(kind for kind in row.kinds if kind in _SPEAKS_OF_NOTHING)
 
