@@ -71,6 +71,19 @@ def test_a_destination_that_is_off_gets_nothing_encoded(configuration: Path) -> 
             ARCHIVE + MODALITY + MODALITY.replace("room1", "room2") + "threshold = 0.4",
             r"peers\.room1\.threshold.*room2",
         ),
+        ("[tls]\nreceive = true", "tls: receive = true needs certificate"),
+        ('[tls]\nreceive = true\ncertificate = "node.pem"', "tls: mutual = true needs ca"),
+        ('[tls]\nkey = "node.key"', "tls: key without certificate"),
+        (ARCHIVE + 'own_user = "us"', "own_user and own_user_secret belong together"),
+        (ARCHIVE + 'own_user = "us"\nown_user_secret = "hunter2"', "own_user_secret is env:NAME or file:PATH"),
+        (
+            ARCHIVE.replace("127.0.0.1", "10.0.0.7") + 'own_user = "us"\nown_user_secret = "env:PASSCODE"',
+            "own_user needs tls = true",
+        ),
+        (
+            '[receive]\nhost = "0.0.0.0"\n' + ARCHIVE + MODALITY + 'user = "room"\nuser_secret = "env:PASSCODE"',
+            r"peers\.room1\.user: its passcode would come unencrypted",
+        ),
     ],
 )
 def test_nonsense_is_refused_naming_the_key(configuration: Path, text: str, key: str) -> None:

@@ -16,6 +16,7 @@ from dicom_node.errors import PeerUnavailable
 from tests import datasets
 from tests.dimse.conftest import Peer
 from tests.peers import LOOPBACK, program
+from tests.waiting import wait_for
 
 DX = DigitalXRayImageStorageForPresentation
 
@@ -117,3 +118,25 @@ def test_a_stop_in_the_middle_of_a_session_ends_it(peer: Peer, certificate: tupl
         assert peer.server.close(drain=2.0)
         with pytest.raises(PeerUnavailable):
             opened.store(datasets.chest())
+
+
+def test_who_is_silent_in_a_handshake_makes_way(certificate: tuple[Path, Path]) -> None:
+    """Its socket is the session's by then: the plain one, which would be shut down to no effect, is empty."""
+    context = _context(ssl.Purpose.CLIENT_AUTH, certificate)
+    served = Peer(tls=lambda: context, request_timeout=120.0, max_silent=4)
+    with contextlib.ExitStack() as stack:
+        stack.callback(served.server.close, drain=0.1)
+        silent = [stack.enter_context(socket.create_connection((LOOPBACK, served.port))) for _ in range(8)]
+        for connection in silent:
+            connection.sendall(b"\x16\x03\x01")
+        silent[0].settimeout(20)
+        assert silent[0].recv(1) == b""
+
+
+def test_a_stop_does_not_wait_for_handshakes(certificate: tuple[Path, Path]) -> None:
+    context = _context(ssl.Purpose.CLIENT_AUTH, certificate)
+    served = Peer(tls=lambda: context, request_timeout=120.0)
+    with socket.create_connection((LOOPBACK, served.port)) as silent:
+        silent.sendall(b"\x16\x03\x01")
+        wait_for("the connection", lambda: served.server._all())
+        assert served.server.close(drain=20.0)

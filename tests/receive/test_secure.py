@@ -145,7 +145,6 @@ def test_versions_and_ciphers_are_those_of_bcp_195(
 def test_three_hundred_silent_tls_clients_hold_up_nobody(
     start: Start, hospital: Authority, node_shows: Shown, sender_shows: Shown
 ) -> None:
-    """They make way for those who come later, in the middle of their handshakes."""
     receiver = start(peers=(_sender(),), tls=hospital.section(node_shows), io_timeout=60)
     silent = [socket.create_connection((LOOPBACK, receiver.port)) for _ in range(311)]
     try:
