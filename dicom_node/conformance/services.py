@@ -9,7 +9,13 @@ from dicom_node.config import PeerSection, Settings
 from dicom_node.conformance.objects import Made
 from dicom_node.deliver.dicom import wanted_syntaxes
 from dicom_node.dimse import requests
-from dicom_node.dimse.contexts import accepted_contexts, query_contexts, retrieval_contexts, verification_contexts
+from dicom_node.dimse.contexts import (
+    ACCEPTED_TRANSFER_SYNTAXES,
+    accepted_contexts,
+    query_contexts,
+    retrieval_contexts,
+    verification_contexts,
+)
 from dicom_node.dimse.requests import Rejection
 from dicom_node.domain import Kind, Profile
 from dicom_node.encode.profiles import PROFILES
@@ -37,6 +43,18 @@ def accepted() -> tuple[Context, ...]:
         )
         for context in accepted_contexts()
     )
+
+
+def storage() -> tuple[Context, ...]:
+    """Those of `accepted` that come in every transfer syntax of Storage."""
+    every = tuple(map(str, ACCEPTED_TRANSFER_SYNTAXES))
+    return tuple(each for each in accepted() if each.transfer_syntax_uids == every)
+
+
+def beside_storage() -> tuple[Context, ...]:
+    """The others, Verification first of all."""
+    stored = {each.sop_class_uid for each in storage()}
+    return tuple(each for each in accepted() if each.sop_class_uid not in stored)
 
 
 def proposed(peer: PeerSection, made: Sequence[Made]) -> tuple[Context, ...]:

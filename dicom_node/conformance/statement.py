@@ -17,6 +17,9 @@ from dicom_node.encode.profiles import PROFILES
 from dicom_node.sections import Transport
 from model.contract import Manifest
 
+#: Storage Commitment Push Model, which pydicom has no name for (PS3.4 J.3)
+_COMMITMENT = "1.2.840.10008.1.20.1"
+
 
 def statement(settings: Settings, manifest: Manifest) -> str:
     """The Conformance Statement of a node with these settings and this model; the same for the same ones."""
@@ -58,9 +61,10 @@ def _overview(objects: Sequence[Made]) -> Iterator[str]:
         ("service", "SCU", "SCP"),
         [
             ("Verification", "yes", "yes"),
-            ("Storage", "yes, see 5.2", f"yes, {len(services.accepted()) - 1} SOP classes, see 5.1"),
+            ("Storage", "yes, see 5.2", f"yes, {len(services.storage())} SOP classes, see 5.1.2"),
             ("Query/Retrieve, Study Root FIND and GET", "yes, for `doctor --handshake`", "no"),
-            ("Storage Commitment, Modality Worklist, MPPS", "no", "no"),
+            *_commitment(),
+            ("Modality Worklist, MPPS", "no", "no"),
             ("DICOMweb: STOW-RS, QIDO-RS, WADO-RS", "as user agent", "no"),
         ],
     )
@@ -71,6 +75,14 @@ def _overview(objects: Sequence[Made]) -> Iterator[str]:
             for each in objects
         ],
     )
+
+
+def _commitment() -> Iterator[tuple[str, str, str]]:
+    """Storage Commitment, whose context an acceptor of both roles has."""
+    if any(each.sop_class_uid == _COMMITMENT for each in services.beside_storage()):
+        yield "Storage Commitment Push Model", "yes", "yes"
+    else:
+        yield "Storage Commitment", "no", "no"
 
 
 def _introduction() -> Iterator[str]:
@@ -110,18 +122,18 @@ def _profiles(settings: Settings) -> Iterator[str]:
 
 def _services(settings: Settings, objects: Sequence[Made]) -> Iterator[str]:
     yield from heading(2, "5 Services")
-    verification, *_, storage = services.accepted()
-    names = ", ".join(UID(uid).name for uid in verification.transfer_syntax_uids)
-    yield from heading(3, "5.1 Verification and Storage as SCP")
+    yield from heading(3, "5.1 As SCP")
+    yield from heading(4, "5.1.1 Beside Storage")
+    yield from _proposed(services.beside_storage())
+    yield from heading(4, "5.1.2 Storage")
     yield from paragraph(
-        f"""Every storage class below is accepted in every transfer syntax of 5.1.1, so that an archive may route whole
-        studies. Which images are analysed is said by `[select]`; all else is kept until retention and answered with
-        Success. Verification is accepted in {names}."""
+        """Every class is accepted in every transfer syntax of 5.1.3, so that an archive may route whole studies. Which
+        images are analysed is said by `[select]`; all else is kept until retention and answered with Success."""
     )
-    yield from table(("SOP class", "UID"), [(each.name, f"`{each.sop_class_uid}`") for each in services.accepted()])
-    yield from heading(4, "5.1.1 Transfer syntaxes of Storage, the most wanted first")
-    storage = services.accepted()[-1]
-    yield from table(("transfer syntax", "UID"), [(UID(uid).name, f"`{uid}`") for uid in storage.transfer_syntax_uids])
+    yield from table(("SOP class", "UID"), [(each.name, f"`{each.sop_class_uid}`") for each in services.storage()])
+    yield from heading(4, "5.1.3 Transfer syntaxes of Storage, the most wanted first")
+    syntaxes = services.storage()[0].transfer_syntax_uids
+    yield from table(("transfer syntax", "UID"), [(UID(uid).name, f"`{uid}`") for uid in syntaxes])
     yield from heading(3, "5.2 Storage as SCU")
     yield from paragraph(
         """Each transfer syntax is proposed in a presentation context of its own; the first that is accepted is used.
