@@ -94,11 +94,23 @@ class Orthanc:
         for identifier in self._find({"StudyInstanceUID": study_instance_uid}):
             self._ask(f"/studies/{identifier}", method="DELETE")
 
-    def modify_study(self, study_instance_uid: str, **changes: Any) -> None:
-        """Have Orthanc change a study (POST /studies/{id}/modify), at once; the one before goes."""
+    def modify_study(self, study_instance_uid: str, **replaced: str) -> None:
+        """Have Orthanc change a study (POST /studies/{id}/modify), at once: under new UIDs; the one before goes."""
         (identifier,) = self._find({"StudyInstanceUID": study_instance_uid})
-        wanted = {"KeepSource": False, "Force": True, "Synchronous": True, **changes}
+        wanted = {"Replace": replaced, "KeepSource": False, "Force": True, "Synchronous": True}
         self._ask(f"/studies/{identifier}/modify", json.dumps(wanted).encode())
+
+    def move_instances(self, study_instance_uid: str, **replaced: str) -> None:
+        """Have Orthanc change each instance of a study (POST /instances/{id}/modify), whose SOP Instance UID stays."""
+        (identifier,) = self._find({"StudyInstanceUID": study_instance_uid})
+        wanted = {"Replace": replaced, "Keep": ["SOPInstanceUID"], "Force": True}
+        files = [
+            self._ask(f"/instances/{instance['ID']}/modify", json.dumps(wanted).encode())
+            for instance in self.get(f"/studies/{identifier}/instances")
+        ]
+        self.delete_study(study_instance_uid)
+        for file in files:
+            self._ask("/instances", data=file)
 
     def merge_study(self, study_instance_uid: str, *, into: str) -> None:
         """Have Orthanc move a study's series into another one, at once; the one before goes."""

@@ -131,11 +131,7 @@ def test_what_was_corrected_in_the_archive_is_fetched_and_encoded_anew(asking: S
 def test_what_was_moved_to_another_study_is_encoded_for_that_one(asking: Site) -> None:
     source = analysed(asking)
     study, another = source.StudyInstanceUID, str(generate_uid())
-    asking.orthanc.modify_study(
-        study,
-        Replace={"StudyInstanceUID": another, "PatientID": source.PatientID, "AccessionNumber": "AFTER"},
-        Keep=["SOPInstanceUID", "SeriesInstanceUID"],
-    )
+    asking.orthanc.move_instances(study, StudyInstanceUID=another, AccessionNumber="AFTER")
     assert not asking.orthanc.has_study(study)
     release(asking, study)
     ready(asking, another)
@@ -148,11 +144,16 @@ def test_what_was_moved_to_another_study_is_encoded_for_that_one(asking: Site) -
     assert not asking.orthanc.has_study(study)
 
 
-def test_what_was_merged_into_another_study_under_new_uids_makes_no_study_of_its_own(asking: Site) -> None:
+@pytest.mark.parametrize("way", ["merge", "modify"])
+def test_what_has_new_uids_by_now_makes_no_study_of_its_own(asking: Site, way: str) -> None:
     source, target = analysed(asking), abnormal()
     study = source.StudyInstanceUID
     asking.orthanc.upload(target)
-    asking.orthanc.merge_study(study, into=target.StudyInstanceUID)
+    if way == "merge":
+        asking.orthanc.merge_study(study, into=target.StudyInstanceUID)
+    else:
+        asking.orthanc.modify_study(study, PatientID=target.PatientID)
+    assert not asking.orthanc.has_study(study)
     release(asking, study)
     until("the last look", lambda: any("does not have its study" in each for each in errors(asking, study)))
     assert not asking.orthanc.has_study(study)

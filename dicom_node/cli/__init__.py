@@ -31,6 +31,9 @@ def application() -> typer.Typer:
     """Every command, in the order in which somebody new needs them."""
     from dicom_node.cli.abandon import abandon
     from dicom_node.cli.accept import accept
+    from dicom_node.cli.backup import backup
+    from dicom_node.cli.catch_up import catch_up
+    from dicom_node.cli.archive import archive
     from dicom_node.cli.conformance import conformance
     from dicom_node.cli.demo import demo
     from dicom_node.cli.doctor import doctor
@@ -45,6 +48,7 @@ def application() -> typer.Typer:
     from dicom_node.cli.send import send
     from dicom_node.cli.serve import serve
     from dicom_node.cli.status import status
+    from dicom_node.cli.verify import verify
 
     app = typer.Typer(
         name="chexnode",
@@ -57,9 +61,10 @@ def application() -> typer.Typer:
     app.callback()(_root)
     panels: dict[str, tuple[Callable[..., None], ...]] = {
         "Start here": (demo, init, serve),
-        "Without a network, or by hand": (infer, send),
+        "Without a network, or by hand": (infer, send, archive),
         "Look": (status, doctor, conformance),
-        "Act": (release, retry, accept, abandon, reanalyse, recall, resend),
+        "Act": (release, retry, accept, abandon, reanalyse, recall, resend, catch_up),
+        "Keep": (backup, verify),
         "One role alone, on a host of its own": (receive, analyse, conclude, deliver),
     }
     for panel, commands in panels.items():

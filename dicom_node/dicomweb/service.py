@@ -159,6 +159,12 @@ class DICOMwebService:
                 raise ValueError("an answer of no part")
             return found
 
+    def file(self, study_instance_uid: str, series_instance_uid: str, sop_instance_uid: str) -> bytes:
+        """WADO-RS of one instance as the PS3.10 file that it is kept as, never parsed. Raises what retrieve() does."""
+        with self._reaching():
+            (part,) = self._client.fetch_files(study_instance_uid, series_instance_uid, sop_instance_uid)
+            return part
+
     def rendered(self, study_instance_uid: str, series_instance_uid: str, sop_instance_uid: str) -> bytes:
         """WADO-RS of one instance as a picture (PS3.18 10.4.1.1.3). Raises what retrieve() does."""
         with self._reaching():
@@ -205,6 +211,13 @@ class _Client(DICOMwebClient):
         self.set_chunk_size(len(body))
         headers = {"Content-Type": content_type, "Accept": "application/dicom+json"}
         return self._http_post(self._get_studies_url(_Transaction.STORE), body, headers)
+
+    def fetch_files(self, study_instance_uid: str, series_instance_uid: str, sop_instance_uid: str) -> list[bytes]:
+        """GET of one instance as it is kept; every part of the answer. Raises requests.RequestException, ValueError."""
+        url = self._get_instances_url(_Transaction.RETRIEVE, study_instance_uid, series_instance_uid, sop_instance_uid)
+        accept = 'multipart/related; type="application/dicom"; transfer-syntax=*'
+        response = self._http_get(url, headers={"Accept": accept})
+        return [bytes(part) for part in self._decode_multipart_message(response, stream=False)]
 
 
 def _answered(error: requests.HTTPError) -> requests.Response:

@@ -22,12 +22,20 @@ class Routes:
     named: dict[int, str] = field(default_factory=dict)
 
 
+def own(tx: Connection, sop_instance_uids: Sequence[str]) -> set[str]:
+    """Of these, what the node made itself."""
+    made: set[str] = set()
+    for some in _steps(sop_instance_uids):
+        made.update(tx.execute(select(result.c.sop_instance_uid).where(result.c.sop_instance_uid.in_(some))).scalars())
+    return made
+
+
 def unknown(tx: Connection, sop_instance_uids: Sequence[str]) -> list[str]:
     """Of these, in their order, what the node neither received, whatever became of it, nor made itself."""
-    known: set[str] = set()
+    known = own(tx, sop_instance_uids)
     for some in _steps(sop_instance_uids):
-        for column in (instance.c.sop_instance_uid, result.c.sop_instance_uid):
-            known.update(tx.execute(select(column).where(column.in_(some))).scalars())
+        came = select(instance.c.sop_instance_uid).where(instance.c.sop_instance_uid.in_(some))
+        known.update(tx.execute(came).scalars())
     return [uid for uid in sop_instance_uids if uid not in known]
 
 

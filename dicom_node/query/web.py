@@ -65,6 +65,11 @@ class WebArchive:
                 instance.study_instance_uid, instance.series_instance_uid, instance.sop_instance_uid
             )
 
+    def file(self, instance: HeldInstance) -> bytes:
+        """One instance as the PS3.10 file that the archive keeps, never parsed. Raises what retrieve() does."""
+        with self._service() as service:
+            return service.file(instance.study_instance_uid, instance.series_instance_uid, instance.sop_instance_uid)
+
     def rendered(self, instance: HeldInstance) -> bytes:
         """One instance as the archive itself draws it, PNG. Raises what retrieve() does."""
         with self._service() as service:
