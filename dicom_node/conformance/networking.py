@@ -47,7 +47,7 @@ def _associations(settings: Settings) -> Iterator[str]:
             ),
             ("results over one association", "", f"at most {BATCH}"),
             ("asynchronous operations window", "not supported", "not supported"),
-            ("SCP/SCU role selection", "not supported", "not proposed"),
+            ("SCP/SCU role selection", "for Storage Commitment alone", "for Storage Commitment, and what C-GET brings"),
             ("SOP class extended negotiation", "not supported", "not proposed"),
             (
                 "deadline for a connection and its negotiation, s",

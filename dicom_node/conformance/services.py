@@ -12,6 +12,8 @@ from dicom_node.dimse import requests
 from dicom_node.dimse.contexts import (
     ACCEPTED_TRANSFER_SYNTAXES,
     accepted_contexts,
+    commitment_contexts,
+    move_contexts,
     query_contexts,
     retrieval_contexts,
     verification_contexts,
@@ -76,13 +78,19 @@ def proposed_for(profile: Profile, made: Sequence[Made], *, compress: bool = Tru
 
 
 def asked() -> tuple[Context, ...]:
-    """As SCU of Verification and Query/Retrieve: `chexnode doctor`."""
+    """As SCU of all but Storage."""
     return tuple(
         Context(
             sop_class_uid=str(context.abstract_syntax),
             transfer_syntax_uids=tuple(map(str, context.transfer_syntax)),
         )
-        for context in (*verification_contexts(), *query_contexts(), *retrieval_contexts(()))
+        for context in (
+            *verification_contexts(),
+            *query_contexts(),
+            *retrieval_contexts(()),
+            *move_contexts(),
+            *commitment_contexts(),
+        )
     )
 
 

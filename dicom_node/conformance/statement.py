@@ -62,7 +62,7 @@ def _overview(objects: Sequence[Made]) -> Iterator[str]:
         [
             ("Verification", "yes", "yes"),
             ("Storage", "yes, see 5.2", f"yes, {len(services.storage())} SOP classes, see 5.1.2"),
-            ("Query/Retrieve, Study Root FIND and GET", "yes, for `doctor --handshake`", "no"),
+            ("Query/Retrieve, Study Root FIND, GET and MOVE", "yes, see 5.3", "no"),
             *_commitment(),
             ("Modality Worklist, MPPS", "no", "no"),
             ("DICOMweb: STOW-RS, QIDO-RS, WADO-RS", "as user agent", "no"),
@@ -142,7 +142,7 @@ def _services(settings: Settings, objects: Sequence[Made]) -> Iterator[str]:
     for title, contexts in _proposals(settings, objects):
         yield from heading(4, title)
         yield from _proposed(contexts)
-    yield from heading(3, "5.3 Verification, Query and Retrieve as SCU")
+    yield from heading(3, "5.3 Verification, Query, Retrieve and Commitment as SCU")
     yield from _proposed(services.asked())
     yield from paragraph(
         "With GET, the SOP class of each result is proposed in the transfer syntaxes of 5.2, the node being its SCP."

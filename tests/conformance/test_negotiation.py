@@ -33,6 +33,7 @@ from tests.dimse.raw import RawSender
 from tests.peers import association, requestor
 from tests.receive.conftest import PEERS
 
+COMMITMENT = "1.2.840.10008.1.20.1"
 DX = str(DigitalXRayImageStorageForPresentation)
 NAMED = {name: uid for uid, (name, *_) in UID_dictionary.items()}
 
@@ -88,15 +89,15 @@ def test_of_several_syntaxes_the_first_stated_one_is_taken(receiver: Receiver, t
             assert sender.accepted_contexts[0].transfer_syntax[0] == stated[position]
 
 
-def test_roles_and_windows_are_not_negotiated(receiver: Receiver) -> None:
+def test_roles_are_negotiated_for_commitment_alone_and_windows_never(receiver: Receiver) -> None:
     window = AsynchronousOperationsWindowNegotiation()
     window.maximum_number_operations_invoked = window.maximum_number_operations_performed = 4
-    sender = requestor([(DX, str(ExplicitVRLittleEndian))])
-    items = [build_role(DX, scu_role=True, scp_role=True), window]
-    opened = sender.associate("127.0.0.1", receiver.port, ae_title="CHEXNODE", ext_neg=items)
+    sender = requestor([(DX, str(ExplicitVRLittleEndian)), (COMMITMENT, str(ExplicitVRLittleEndian))])
+    roles = [build_role(uid, scu_role=True, scp_role=True) for uid in (DX, COMMITMENT)]
+    opened = sender.associate("127.0.0.1", receiver.port, ae_title="CHEXNODE", ext_neg=[*roles, window])
     try:
         assert opened.is_established
-        assert opened.acceptor.role_selection == {}
+        assert opened.acceptor.role_selection.keys() == {COMMITMENT}
         assert opened.acceptor.asynchronous_operations in ((1, 1), None)
     finally:
         opened.release()
