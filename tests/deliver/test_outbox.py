@@ -6,11 +6,12 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from pathlib import Path
 
 import pytest
+from sqlalchemy import update
 
 from dicom_node.deliver.destination import Outcome, Verdict
 from dicom_node.deliver.outbox import BATCH, LEASE, Outbox
 from dicom_node.errors import LedgerUnavailable
-from dicom_node.ledger import Channel, deliveries
+from dicom_node.ledger import Channel, deliveries, schema
 from dicom_node.ledger.rows import StoredResult
 from tests.deliver.node import Node, settings_of
 from tests.waiting import wait_for
@@ -247,3 +248,56 @@ def test_a_ledger_that_is_busy_for_too_long_is_waited_for(node: Node) -> None:
     sending.keep_hold()
     with node.ledger.transaction() as tx:
         assert deliveries.reclaim_expired(tx, now=time.time() + LEASE + 1) == 1
+
+
+def test_what_was_not_delivered_in_time_is_held_until_a_person_says_so(tmp_path: Path) -> None:
+    node = Node(settings_of(tmp_path, deliver={"deliver_within": 3600, "retry_first": 60}))
+    try:
+        node.queue("archive", *results(node, 2))
+        with node.ledger.transaction() as tx:
+            tx.execute(update(schema.delivery).where(schema.delivery.c.id == 1).values(created_at=time.time() - 3700))
+        told = Told()
+        outbox(node, told).turn(NEVER)
+        late, timely = node.deliveries()
+        assert [late.state.value, timely.state.value] == ["held", "stored"]
+        assert late.last_error == "not delivered within 3600 s (deliver_within): it may come too late"
+        with node.ledger.transaction() as tx:
+            deliveries.release(tx, now=time.time(), destination="archive")
+        outbox(node, told).turn(NEVER)
+        assert node.states() == ["stored", "stored"]
+    finally:
+        node.close()
+
+
+def test_what_only_waits_for_its_commitment_is_not_too_late(tmp_path: Path) -> None:
+    node = Node(settings_of(tmp_path, deliver={"deliver_within": 3600}))
+    try:
+        node.queue("archive", *results(node, 1))
+        with node.ledger.transaction() as tx:
+            tx.execute(update(schema.delivery).values(created_at=time.time() - 3700, commitment_attempts=1))
+        outbox(node, Told()).turn(NEVER)
+        assert node.states() == ["stored"]
+    finally:
+        node.close()
+
+
+def test_no_limit_is_no_limit(tmp_path: Path) -> None:
+    node = Node(settings_of(tmp_path, deliver={"deliver_within": 0}))
+    try:
+        node.queue("archive", *results(node, 1))
+        with node.ledger.transaction() as tx:
+            tx.execute(update(schema.delivery).values(created_at=0.0))
+        outbox(node, Told()).turn(NEVER)
+        assert node.states() == ["stored"]
+    finally:
+        node.close()
+
+
+def test_what_waits_for_its_image_or_is_held_gives_the_destination_no_pause(node: Node) -> None:
+    node.queue("archive", *results(node, 2))
+    told = Told(Outcome(verdict=Verdict.WAIT, detail="not there yet"), Outcome(verdict=Verdict.HOLD, detail="moved"))
+    assert outbox(node, told).turn(NEVER) == 0
+    waits, is_held = node.deliveries()
+    assert [waits.state.value, is_held.state.value] == ["pending", "held"]
+    assert (waits.last_error, is_held.last_error) == ("not there yet", "moved")
+    assert waits.not_before > time.time() + 20
