@@ -66,7 +66,7 @@ def _target(to: str, calling: str | None, config: Path) -> Target:
     timeouts = Timeouts(connect=limits.connect_timeout, response=limits.response_timeout)
     own = calling or (settings.node.ae_title if settings is not None else CALLING)
     if in_full:
-        called, host, port = _address(to)
+        called, host, port = address(to)
         return Target(host=host, port=port, called=called, calling=own, timeouts=timeouts)
     peers = settings.peers if settings is not None else ()
     for peer in peers:
@@ -76,7 +76,7 @@ def _target(to: str, calling: str | None, config: Path) -> Target:
     raise NotFound(f"no peer with a host is called {to} in {config}; there are: {known}. Or give AE@HOST:PORT")
 
 
-def _address(to: str) -> tuple[str, str, int]:
+def address(to: str) -> tuple[str, str, int]:
     """'AE@HOST:PORT' in its parts; an IPv6 address stands in brackets. Raises ConfigurationError."""
     from pydantic import TypeAdapter, ValidationError
 

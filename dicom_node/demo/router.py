@@ -44,6 +44,11 @@ class Router:
         #: what a peer will never take, by Study Instance UID: not tried again
         self.refused: dict[str, str] = {}
 
+    @property
+    def peers(self) -> frozenset[str]:
+        """AE titles of whoever it routes to."""
+        return frozenset(route.ae_title for route in self._routes.values())
+
     def start(self) -> None:
         """Send, from now on."""
         self._thread.start()
