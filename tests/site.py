@@ -135,6 +135,8 @@ class Site:
             ):
                 if outcome is DeliveryState.STORED:
                     deliveries.stored(tx, claim, self.now)
+                elif outcome is DeliveryState.UNCOMMITTED:
+                    deliveries.stored(tx, claim, self.now, ask_at=self.now)
                 elif outcome is DeliveryState.FAILED:
                     deliveries.refused(tx, claim, self.now, error)
                 else:

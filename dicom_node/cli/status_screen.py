@@ -47,6 +47,9 @@ def _print_node(out: Console, look: Status) -> None:
         f"{counted(queues.open_studies, 'study', 'studies')} open, {queues.complete_studies} complete; "
         f"{counted(queues.queued_jobs, 'image')} waiting to be analysed, {queues.running_jobs} under way"
     )
+    if queues.pledged_instances or queues.owed_reports:
+        waiting = f"; {counted(queues.owed_reports, 'peer')} waiting for a report" if queues.owed_reports else ""
+        out.print(f"{counted(queues.pledged_instances, 'image')} pledged to peers, never deleted{waiting}")
     if queues.failed_jobs:
         failed = f"{counted(queues.failed_jobs, 'analysis', 'analyses')} failed; try again"
         _print_line(out, Line(text=failed, command="chexnode retry --all", wanted=True), indent=0)
@@ -101,6 +104,11 @@ def _about(view: DestinationView, look: Status) -> Iterator[Line]:
         yield Line(text=text, command=f"chexnode abandon {name}", wanted=True)
     elif view.pending and view.last_error:
         yield Line(text=f"{name} did not take the last one: {view.last_error}")
+    if view.uncommitted and view.uncommitted_since is not None:
+        waited = look.now - view.uncommitted_since
+        late = any(peer.name == name and waited > peer.commitment_timeout for peer in look.settings.destinations)
+        text = f"{name} stored {counted(view.uncommitted, 'result')} and has not committed to keeping them"
+        yield Line(text=f"{text}, the first {ago(view.uncommitted_since, look.now)}", wanted=late)
     if view.held:
         yield Line(text=f"{name}: send what is held", command=f"chexnode release --destination {name}", wanted=True)
     if view.failed:

@@ -9,9 +9,11 @@ from dicom_node.config import Role, Settings
 from dicom_node.doctor.check import Check, failed, ok, warning
 from dicom_node.errors import NodeError, SchemaMismatch
 from dicom_node.ledger import Ledger, overview, processes
-from dicom_node.ledger.overview import DestinationView
+from dicom_node.ledger.overview import DestinationView, Queues
 from dicom_node.ledger.processes import ProcessRow
 
+#: seconds after which a report that a peer does not take is spoken of
+_REPORT_IS_LATE = 900.0
 #: seconds that a clock may be ahead of ours
 _SKEW = 5.0
 
@@ -45,6 +47,7 @@ def checks(settings: Settings) -> Iterator[Check]:
     yield from _roles(seen, now=now)
     yield _listener(settings, alive=any(row.role == Role.RECEIVE and operate.is_alive(row, now=now) for row in seen))
     yield from _backlogs(settings, destinations, now=now)
+    yield from _commitments(settings, queues, destinations, now=now)
     if queues.failed_jobs:
         yield warning("analyses", f"failed, attempts spent: {queues.failed_jobs}", "chexnode retry --all")
     if queues.quarantined_instances:
@@ -84,6 +87,26 @@ def _listener(settings: Settings, *, alive: bool) -> Check:
         advice = "stop it, or set port of [receive]"
         return failed("listener", f"something else listens at {where}", advice)
     return ok("listener", f"{settings.node.ae_title} at {where}")
+
+
+def _commitments(
+    settings: Settings, queues: Queues, views: Sequence[DestinationView], *, now: float
+) -> Iterator[Check]:
+    """Destinations that do not commit, peers that do not take what the node reports."""
+    timeouts = {peer.name: peer.commitment_timeout for peer in settings.destinations}
+    ours = f"{settings.node.ae_title} at port {settings.receive.port}"
+    for view in views:
+        waited = 0.0 if view.uncommitted_since is None else now - view.uncommitted_since
+        if view.uncommitted and waited > timeouts.get(view.destination, 0.0):
+            said = (
+                f"{view.destination} has stored, but not committed to keeping, for up to {waited / 3600:.1f} h: "
+                f"{view.uncommitted}"
+            )
+            advice = f"its report calls back: does it know {ours}? Or: chexnode abandon {view.destination}"
+            yield warning("commitments", said, advice)
+    if queues.owed_since is not None and now - queues.owed_since > _REPORT_IS_LATE:
+        said = f"reports on commitments that peers asked for and do not take: {queues.owed_reports}"
+        yield warning("commitments", said, "do the peers with asks_commitment listen at their host and port?")
 
 
 def _backlogs(settings: Settings, views: Sequence[DestinationView], *, now: float) -> Iterator[Check]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from sqlalchemy import Column, Connection, FromClause, RowMapping, func, literal_column, select
 
 from dicom_node.domain import ARRIVED, DeliveryState, InstanceState, JobState, Kind, Profile, StudyState
-from dicom_node.ledger import instances, jobs, withdrawals
+from dicom_node.ledger import instances, jobs, pledges, withdrawals
 from dicom_node.ledger.rows import InstanceRow, JobRow, StudyRow, instance_row, job_row, study_row
 from dicom_node.ledger.schema import delivery, finding, in_state, instance, job, result, study
 from dicom_node.ledger.withdrawals import Withdrawn
@@ -99,6 +99,12 @@ class Queues:
     #: those of quarantined instances left out
     failed_jobs: int
     quarantined_instances: int
+    #: kept for good, since a peer was told so
+    pledged_instances: int
+    #: peers that wait to be told whether the node keeps what they asked about
+    owed_reports: int
+    #: when the first of them asked; None: none is owed
+    owed_since: float | None
 
 
 def studies(
@@ -146,6 +152,7 @@ def quarantined(tx: Connection) -> list[InstanceRow]:
 
 def queues(tx: Connection) -> Queues:
     """Counts of what is under way; what has ended costs nothing here."""
+    owed = pledges.owed(tx)
     return Queues(
         open_studies=_count(tx, study.c.state, StudyState.OPEN),
         complete_studies=_count(tx, study.c.state, StudyState.COMPLETE),
@@ -153,6 +160,9 @@ def queues(tx: Connection) -> Queues:
         running_jobs=_count(tx, job.c.state, JobState.RUNNING),
         failed_jobs=len(jobs.failed(tx)),
         quarantined_instances=_count(tx, instance.c.state, InstanceState.QUARANTINED),
+        pledged_instances=pledges.count(tx),
+        owed_reports=len(owed),
+        owed_since=min((each.created_at for each in owed), default=None),
     )
 
 

@@ -98,3 +98,15 @@ def test_in_a_process_of_its_own(site: Site, tmp_path: Path) -> None:
     assert "Released 2 results." in ran.stdout
     assert chexnode("abandon", "archive", folder=tmp_path).returncode == 1  # nobody there to answer
     assert count(site, DeliveryState.PENDING) == 2
+
+
+def test_abandon_ends_waiting_for_commitments(run: Run, site: Site) -> None:
+    run("release", "--all")
+    site.now = time.time() + 1
+    site.send("archive", DeliveryState.UNCOMMITTED)
+    dry = run("abandon", "archive", "--dry-run").output
+    assert "Would wait for no commitment to 2 results any more." in dry
+    assert count(site, DeliveryState.UNCOMMITTED) == 2
+    output = run("abandon", "archive", "--yes").output
+    assert "No commitment to 2 results is waited for any more." in output
+    assert count(site, DeliveryState.STORED) == 2

@@ -11,7 +11,8 @@ import pytest
 from dicom_node.config import Role, Settings, load_settings
 from dicom_node.doctor import Check, Health, host, model, node, peers, setup
 from dicom_node.domain import DeliveryState
-from dicom_node.ledger import processes
+from dicom_node.ledger import pledges, processes
+from dicom_node.ledger.commitments import Reference
 from tests.cli.conftest import Run
 from tests.peers import free_port, storescp
 from tests.site import Site, configure
@@ -143,6 +144,23 @@ def test_dead_destinations_and_all_that_waits_for_a_person(site: Site, tmp_path:
     warnings = said(checks, Health.WARNING)
     for command in ("retry --destination archive", "release --destination gone", "retry --all", "abandon gone"):
         assert f"chexnode {command}" in warnings
+
+
+def test_commitments_that_do_not_come_and_reports_that_nobody_takes(site: Site, tmp_path: Path) -> None:
+    settings = loaded(tmp_path, commitment="true")
+    site.now = time.time() - 7200
+    uid = site.arrive("1.2.1")
+    site.analyse()
+    site.conclude("1.2.1", held=False)
+    site.send("archive", DeliveryState.UNCOMMITTED)
+    with site.ledger.transaction() as tx:
+        reference = Reference(sop_class_uid="1.2.3", sop_instance_uid=uid)
+        pledges.enter(tx, peer="archive", transaction_uid="1.2.3", references=[reference], now=site.now)
+    warnings = said(list(node.checks(settings)), Health.WARNING)
+    assert "archive has stored, but not committed to keeping, for up to 2.0 h: 2" in warnings
+    assert "does it know CHEXNODE at port" in warnings
+    assert "chexnode abandon archive" in warnings
+    assert "that peers asked for and do not take: 1" in warnings
 
 
 def test_a_ledger_of_another_version_fails(site: Site, tmp_path: Path) -> None:

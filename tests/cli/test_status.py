@@ -8,7 +8,8 @@ import pytest
 
 from dicom_node.domain import DeliveryState, Reason
 from dicom_node.errors import NotFound
-from dicom_node.ledger import processes
+from dicom_node.ledger import pledges, processes
+from dicom_node.ledger.commitments import Reference
 from tests.cli.conftest import Run
 from tests.site import Site
 
@@ -130,3 +131,20 @@ def test_a_peers_text_cannot_command_the_terminal(run: Run, site: Site) -> None:
     output = run("status").output
     assert "\x1b" not in output
     assert "[red]A1" in output
+
+
+def test_what_is_not_committed_to_is_named_and_what_is_pledged_counted(run: Run, site: Site) -> None:
+    uid = site.arrive("1.2.1")
+    site.analyse()
+    site.conclude("1.2.1", held=False)
+    site.send("archive", DeliveryState.UNCOMMITTED)
+    with site.ledger.transaction() as tx:
+        reference = Reference(sop_class_uid="1.2.840.10008.5.1.4.1.1.1.1", sop_instance_uid=uid)
+        pledges.enter(tx, peer="archive", transaction_uid="1.2.3", references=[reference], now=site.now)
+        pledges.pledge(tx, uid)
+    output = words(run("status").output)
+    assert "archive stored 2 results and has not committed to keeping them, the first 3 h ago" in output
+    assert "archive: 2 results stored 3 h ago, but they are not committed to yet" in output
+    assert "1 image pledged to peers, never deleted; 1 peer waiting for a report" in output
+    (destination,) = json.loads(run("status", "--json").output)["destinations"]
+    assert destination["uncommitted"] == 2

@@ -8,7 +8,7 @@ from sqlalchemy import Connection, text
 
 from dicom_node.domain import RejectionTitle
 from dicom_node.errors import SchemaMismatch
-from dicom_node.ledger import Ledger, encodings, engine, reanalysis, recall, withdrawals
+from dicom_node.ledger import Ledger, commitments, encodings, engine, pledges, reanalysis, recall, withdrawals
 from dicom_node.ledger.migrations import newest, upgrade
 from dicom_node.ledger.schema import REVISION, metadata
 
@@ -90,6 +90,10 @@ def _forward(url: str) -> None:
         assert recall.mark(tx, [1], title=RejectionTitle.QUALITY, now=30.0) == 1
         (withdrawn,) = withdrawals.find(tx)
         assert (withdrawn.destination, withdrawn.note) == ("pacs", None)
+        # what was stored before there were commitments stays stored; what was received can be pledged
+        assert commitments.next_due(tx, "pacs") is None
+        assert [row.sop_instance_uid for row in pledges.pledge(tx, "1.2.3.4")] == ["1.2.3.4"]
+        assert pledges.count(tx) == 1
     ledger.close()
 
 
