@@ -27,7 +27,7 @@ from tests.waiting import wait_for
 PATIENCE = 120
 _TEXTS = frozenset(("AS", "DA", "DT", "LO", "LT", "PN", "SH", "ST", "TM", "UC", "UI", "UT"))
 #: texts of the films that say nothing of a patient, and that a log may hold for another reason
-_HARMLESS = frozenset(("1.2.840.10008", "CHEXNODE"))
+_HARMLESS = frozenset(("1.2.840.10008", "CHEXNODE", "chexnomaly"))
 
 
 class Site:

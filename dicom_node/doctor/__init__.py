@@ -2,7 +2,7 @@
 
 check    what one look says          host     disk, clocks       model    weights, device
 setup    the configuration           node     ledger, roles, queues      peers    C-ECHO of each
-certificates    TLS: what ends when
+certificates    TLS: what ends when         audit    the places of the audit trail
 
 handshake tries one destination with the study of `specimen`; `readback` asks for it, `comparison` tells what came back,
 `sheet` writes it down.
@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from dicom_node.config import load_settings
-from dicom_node.doctor import certificates, host, model, node, peers, setup
+from dicom_node.doctor import audit, certificates, host, model, node, peers, setup
 from dicom_node.doctor.check import Check, Health, failed, passed
 from dicom_node.errors import ConfigurationError
 
@@ -31,4 +31,5 @@ def examine(config: Path) -> Iterator[Check]:
     yield from node.checks(settings)
     yield from model.checks(settings)
     yield from certificates.checks(settings)
+    yield from audit.checks(settings)
     yield from peers.checks(settings)

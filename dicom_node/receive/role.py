@@ -9,7 +9,7 @@ import structlog
 from dicom_node.alive import HEARTBEAT, say_alive
 from dicom_node.audit import trail
 from dicom_node.certificates import ends_soon
-from dicom_node.config import Role, Settings
+from dicom_node.config import Role, Settings, TLSSection
 from dicom_node.errors import ConfigurationError, LedgerUnavailable, OutOfRoom, StorageFault
 from dicom_node.ledger import Ledger
 from dicom_node.parameters import parameters_by_source, parameters_digest
@@ -57,8 +57,9 @@ def run(settings: Settings, stop: threading.Event, renewals: Iterable[Settings] 
             while True:
                 if time.monotonic() - looked >= _LOOK_AT_CERTIFICATES:
                     looked = time.monotonic()
-                    _warn_of_certificates(settings)
+                    _warn_of_certificates(scp.tls)
                 _beat(ledger)
+                intake.lay_ballast()
                 if stop.wait(HEARTBEAT):
                     break
         finally:
@@ -78,13 +79,13 @@ def _renew(renewals: Iterable[Settings], running: Settings, scp: StoreSCP, intak
             continue
         intake.renew(parameters=parameters_digest(settings), parameters_by_source=parameters_by_source(settings))
         _log.info("peers and certificates were read again", tls=settings.tls.receive)
-        _warn_of_certificates(settings)
+        _warn_of_certificates(scp.tls)
         if (settings.receive, settings.node) != (running.receive, running.node):
             _log.warning("[receive] and [node] are only taken at a start: restart the node")
 
 
-def _warn_of_certificates(settings: Settings) -> None:
-    for warning in ends_soon(settings.tls, now=time.time()):
+def _warn_of_certificates(tls: TLSSection) -> None:
+    for warning in ends_soon(tls, now=time.time()):
         _log.warning("a certificate ends", what=warning)
 
 

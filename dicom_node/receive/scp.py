@@ -40,6 +40,8 @@ class StoreSCP:
         self._intake = intake
         self._commitment = commitment
         self._watch = DoorWatch(audit or trail())
+        #: the settings in force, which renew() replaces
+        self.tls = tls or TLSSection()
         self._let_in(peers, ae_title=ae_title, tls=tls or TLSSection())
         self._server = Server(
             (settings.host, settings.port),
@@ -93,6 +95,7 @@ class StoreSCP:
         context: ssl.SSLContext | None = server_context(tls) if tls.receive else None
         self._callers = Callers(peers, ae_title=ae_title, certificates=tls.receive and tls.mutual)
         self._tls = context
+        self.tls = tls
 
     def _confirm_user(self, event: Any) -> tuple[bool, bytes | None]:
         """The judge has looked at the user: say so to who was asked for one and wants to hear it (PS3.7 D.3.3.7.2)."""

@@ -4,6 +4,7 @@ import socket
 import struct
 from collections.abc import Sequence
 from types import TracebackType
+from typing import Any
 
 from pynetdicom import build_context
 from pynetdicom.pdu import A_ASSOCIATE_RQ
@@ -15,9 +16,13 @@ from pynetdicom.pdu_primitives import (
 
 
 def associate_request(
-    contexts: Sequence[tuple[str, str]], *, calling: str = "SENDER", called: str = "CHEXNODE"
+    contexts: Sequence[tuple[str, str]],
+    *,
+    calling: str = "SENDER",
+    called: str = "CHEXNODE",
+    items: Sequence[Any] = (),
 ) -> bytes:
-    """The bytes of an A-ASSOCIATE-RQ."""
+    """The bytes of an A-ASSOCIATE-RQ; `items` come on top of the user information that every request has."""
     primitive = A_ASSOCIATE()
     primitive.application_context_name = "1.2.840.10008.3.1.1.1"
     primitive.calling_ae_title, primitive.called_ae_title = calling, called
@@ -31,10 +36,24 @@ def associate_request(
     length, implementation = MaximumLengthNotification(), ImplementationClassUIDNotification()
     length.maximum_length_received = 16384
     implementation.implementation_class_uid = "1.2.3.4"
-    primitive.user_information = [length, implementation]
+    primitive.user_information = [length, implementation, *items]
     pdu = A_ASSOCIATE_RQ()
     pdu.from_primitive(primitive)
     return bytes(pdu.encode())
+
+
+def rejection(port: int, request: bytes) -> tuple[int, ...]:
+    """Result, source and reason of the A-ASSOCIATE-RJ that answers `request` (PS3.8 9.3.4).
+
+    Stock pynetdicom calls a rejection that comes quickly an abort: it looks whether it is connected once it is over.
+    """
+    with socket.create_connection(("127.0.0.1", port), timeout=20) as connection:
+        connection.sendall(request)
+        answer = b""
+        while len(answer) < 10 and (more := connection.recv(10 - len(answer))):
+            answer += more
+    assert answer[:6] == b"\x03\x00\x00\x00\x00\x04", f"answered with {answer!r}"
+    return tuple(answer[7:10])
 
 
 def element(number: int, value: bytes) -> bytes:

@@ -9,8 +9,7 @@ from dicom_node.config import PeerSection
 from dicom_node.dimse.requests import CALLED_NOT_RECOGNISED, CALLING_NOT_RECOGNISED, AssociationRequest
 from dicom_node.domain import Mode
 from dicom_node.receive.callers import Callers
-from tests.dimse.raw import RawSender, associate_request
-from tests.peers import association
+from tests.dimse.raw import RawSender, associate_request, rejection
 from tests.receive.conftest import Receiver, Start
 
 
@@ -64,10 +63,8 @@ def test_an_ae_title_is_bound_to_its_addresses() -> None:
 def test_over_the_wire_they_are_rejected_for_good(
     receiver: Receiver, calling: str, called: str, diagnostic: int
 ) -> None:
-    with association(receiver.port, calling=calling, called=called) as refused:
-        assert refused.is_rejected
-        primitive = refused.acceptor.primitive
-        assert (primitive.result, primitive.result_source, primitive.diagnostic) == (1, 1, diagnostic)
+    request = associate_request([("1.2.840.10008.1.1", "1.2.840.10008.1.2")], calling=calling, called=called)
+    assert rejection(receiver.port, request) == (1, 1, diagnostic)
 
 
 def test_an_address_that_is_not_allowed_gets_no_answer(start: Start) -> None:

@@ -17,9 +17,12 @@ from dicom_node.dimse.peers import echo_peer
 from dicom_node.domain import Mode
 from dicom_node.errors import ConfigurationError, PeerUnavailable, Refused
 from tests import datasets
+from tests.dimse.raw import associate_request, rejection
 from tests.peers import LOOPBACK, echoed, echoscu, program, storescu
 from tests.pki import Authority, Shown
 from tests.receive.conftest import Receiver, Start
+
+_VERIFICATION = [("1.2.840.10008.1.1", "1.2.840.10008.1.2")]
 
 
 @pytest.fixture(scope="module")
@@ -205,57 +208,55 @@ def with_user(start: Start, monkeypatch: pytest.MonkeyPatch) -> Receiver:
     return start(peers=(_sender(user="room1", user_secret="env:SENDERS_PASSCODE"),))
 
 
-def _asked(port: int, user: str | None, passcode: str = "", *, kind: int = 2, answer: bool = False) -> Any:
-    """An association of stock pynetdicom's with a user."""
+def _as_user(user: str, passcode: str = "", *, kind: int = 2, answer: bool = False) -> UserIdentityNegotiation:
+    item = UserIdentityNegotiation()
+    item.user_identity_type = kind
+    item.positive_response_requested = answer
+    item.primary_field = user.encode()
+    if kind == 2:
+        item.secondary_field = passcode.encode()
+    return item
+
+
+def _confirmed(port: int, item: UserIdentityNegotiation) -> bool:
+    """Whether stock pynetdicom is let in, and told that its user was believed."""
     ae = AE("SENDER")
     ae.acse_timeout = ae.dimse_timeout = ae.network_timeout = 20
     ae.add_requested_context(Verification)
-    items = []
-    if user is not None:
-        item = UserIdentityNegotiation()
-        item.user_identity_type = kind
-        item.positive_response_requested = answer
-        item.primary_field = user.encode()
-        if kind == 2:
-            item.secondary_field = passcode.encode()
-        items.append(item)
-    return ae.associate(LOOPBACK, port, ae_title="CHEXNODE", ext_neg=items)
-
-
-def test_the_right_user_gets_in_and_is_told_so(with_user: Receiver) -> None:
-    opened = _asked(with_user.port, "room1", "correct horse", answer=True)
+    opened = ae.associate(LOOPBACK, port, ae_title="CHEXNODE", ext_neg=[item])
     assert opened.is_established
-    assert opened.acceptor.user_identity is not None
+    told = opened.acceptor.user_identity is not None
     opened.release()
+    return told
 
 
-@pytest.mark.parametrize(
-    ("user", "passcode", "kind"),
-    [
-        (None, "", 2),
-        ("room1", "wrong", 2),
-        ("room2", "correct horse", 2),
-        ("room1\0correct", "horse", 2),
-        ("room1", "", 1),
-    ],
-)
-def test_every_other_user_is_rejected_for_good(with_user: Receiver, user: str | None, passcode: str, kind: int) -> None:
-    rejected = _asked(with_user.port, user, passcode, kind=kind)
-    assert rejected.is_rejected
-    answer = rejected.acceptor.primitive
-    assert (answer.result, answer.result_source, answer.diagnostic) == (1, 1, 1)
+def test_the_right_user_gets_in_and_is_told_so_if_it_asks(with_user: Receiver) -> None:
+    assert _confirmed(with_user.port, _as_user("room1", "correct horse", answer=True))
+    assert not _confirmed(with_user.port, _as_user("room1", "correct horse"))
+
+
+def test_a_user_that_nobody_asked_for_is_not_confirmed(receiver: Receiver) -> None:
+    assert not _confirmed(receiver.port, _as_user("anybody", "anything", answer=True))
+
+
+_WRONG = [
+    [],
+    [_as_user("room1", "wrong")],
+    [_as_user("room2", "correct horse")],
+    [_as_user("room1\0correct", "horse")],
+    [_as_user("room1", kind=1)],
+]
+
+
+@pytest.mark.parametrize("items", _WRONG, ids=["none", "passcode", "user", "zero", "type"])
+def test_every_other_user_is_rejected_for_good(with_user: Receiver, items: list[UserIdentityNegotiation]) -> None:
+    assert rejection(with_user.port, associate_request(_VERIFICATION, items=items)) == (1, 1, 1)
 
 
 def test_a_passcode_that_cannot_be_read_lets_nobody_in(with_user: Receiver, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("SENDERS_PASSCODE")
-    assert _asked(with_user.port, "room1", "correct horse").is_rejected
-
-
-def test_a_user_that_nobody_asked_for_is_not_confirmed(receiver: Receiver) -> None:
-    opened = _asked(receiver.port, "anybody", "anything", answer=True)
-    assert opened.is_established
-    assert opened.acceptor.user_identity is None
-    opened.release()
+    request = associate_request(_VERIFICATION, items=[_as_user("room1", "correct horse")])
+    assert rejection(with_user.port, request) == (1, 1, 1)
 
 
 def test_the_node_calls_another_over_tls_and_as_a_user(
