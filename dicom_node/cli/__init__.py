@@ -31,9 +31,9 @@ def application() -> typer.Typer:
     """Every command, in the order in which somebody new needs them."""
     from dicom_node.cli.abandon import abandon
     from dicom_node.cli.accept import accept
+    from dicom_node.cli.archive import archive
     from dicom_node.cli.backup import backup
     from dicom_node.cli.catch_up import catch_up
-    from dicom_node.cli.archive import archive
     from dicom_node.cli.conformance import conformance
     from dicom_node.cli.demo import demo
     from dicom_node.cli.doctor import doctor
