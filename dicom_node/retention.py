@@ -57,7 +57,7 @@ class Retention:
                 )
                 break
             purged += gone
-        orphans = [] if stop.is_set() else self._sweep(now=now)
+        orphans = [] if stop.is_set() else sweep(self._ledger, self._spool, older_than=ORPHAN_AGE, now=now)
         if purged or orphans:
             log.info("deleted what is delivered, and orphans", studies=purged, orphans=len(orphans))
         return Deleted(studies=purged, orphans=len(orphans))
@@ -81,7 +81,9 @@ class Retention:
                 self._audit.deleted(row.study_instance_uid, patient_id=row.patient_id)
         return gone
 
-    def _sweep(self, *, now: float) -> list[str]:
-        with self._ledger.reading() as tx:
-            known = keys.spool_keys(tx)
-        return self._spool.sweep(known, older_than=ORPHAN_AGE, now=now)
+
+def sweep(ledger: Ledger, spool: Spool, *, older_than: float, now: float) -> list[str]:
+    """Remove files of the spool that no row names and that are `older_than` seconds; their names. See Spool.sweep."""
+    with ledger.reading() as tx:
+        known = keys.spool_keys(tx)
+    return spool.sweep(known, older_than=older_than, now=now)

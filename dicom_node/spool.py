@@ -15,7 +15,11 @@ from dicom_node.errors import OutOfRoom, StorageFault
 _KEY = re.compile(r"[0-9a-f]{32}")
 #: folders that objects fan out over, by the first two digits of their key
 _FANS = tuple(f"{number:02x}" for number in range(256))
-_NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+#: what the system says where nothing more fits
+NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+#: bytes of the disk that no object is begun with: a ledger beside the spool moves states with them
+RESERVE = 4 << 20
+_CHUNK = 1 << 20
 
 
 class Spool:
@@ -36,14 +40,17 @@ class Spool:
                 (self._objects / fan).mkdir(mode=0o700, exist_ok=True)
             if missing:
                 for made in (self._objects, folder, folder.parent):
-                    _fsync_folder(made)
+                    fsync_folder(made)
         except OSError as error:
             _raise(error, f"making the spool {folder}")
 
     def new(self, *, expected: int | None = None) -> "Part":
         """A part file to write to. Raises OutOfRoom where `expected` bytes would not fit, or none at all."""
-        if expected is not None and expected > (free := self.free_bytes()):
-            raise OutOfRoom(f"{expected} bytes do not fit the {free} that are free at {self._objects}: make room there")
+        if (expected or 0) + RESERVE > (free := self.free_bytes()):
+            raise OutOfRoom(
+                f"{expected or 'more'} bytes do not fit the {free} that are free at {self._objects} "
+                f"({RESERVE} of them are the ledger's): make room there"
+            )
         return Part(self._parts, self._objects)
 
     def put(self, data: bytes) -> str:
@@ -51,6 +58,33 @@ class Spool:
         with self.new(expected=len(data)) as part:
             part.write(data)
             return part.keep()
+
+    def take(self, source: Path, key: str) -> int:
+        """Keep a copy of an object of another spool under the same key; its bytes. For backups and what mends by them.
+
+        Raises FileNotFoundError where `source` is none, OutOfRoom, StorageFault.
+        """
+        (self._parts / self.path(key).name).unlink(missing_ok=True)  # of a copy that was killed
+        with source.open("rb") as file, Part(self._parts, self._objects, key=key) as part:
+            while chunk := file.read(_CHUNK):
+                part.write(chunk)
+            part.keep()
+        return part.size
+
+    def set_aside(self, key: str) -> Path:
+        """Move an object whose bytes are damaged out of the way, for a person to look at; where it is now."""
+        aside = self._objects.parent / "damaged"
+        try:
+            aside.mkdir(mode=0o700, exist_ok=True)
+            moved = self.path(key).rename(aside / key)
+            fsync_folder(aside)
+        except OSError as error:
+            _raise(error, f"setting {key} aside")
+        return moved
+
+    def orphans(self, known: Collection[str]) -> list[Path]:
+        """Files of the spool that no row names, those included that are being written at this moment."""
+        return [path for path in self._files() if path.name not in known]
 
     def path(self, key: str) -> Path:
         """Where a durable object stands. Raises ValueError for a key that this spool never gave out."""
@@ -108,8 +142,8 @@ class Spool:
 class Part:
     """An object that is being written; leaving the context without keep() removes it."""
 
-    def __init__(self, parts: Path, objects: Path) -> None:
-        self.key = secrets.token_hex(16)
+    def __init__(self, parts: Path, objects: Path, *, key: str | None = None) -> None:
+        self.key = key or secrets.token_hex(16)
         self._path = parts / self.key
         self._final = objects / self.key[:2] / self.key
         self._hash: hashlib._Hash | None = None
@@ -159,7 +193,7 @@ class Part:
             self._close()
             self._path.rename(self._final)
             try:
-                _fsync_folder(self._final.parent)
+                fsync_folder(self._final.parent)
             except OSError:
                 self._final.unlink(missing_ok=True)
                 raise
@@ -193,7 +227,8 @@ class Part:
             os.close(closing)
 
 
-def _fsync_folder(folder: Path) -> None:
+def fsync_folder(folder: Path) -> None:
+    """Make the names in a folder durable. Raises OSError."""
     handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.fsync(handle)
@@ -202,6 +237,6 @@ def _fsync_folder(folder: Path) -> None:
 
 
 def _raise(error: OSError, doing: str) -> NoReturn:
-    if error.errno in _NO_ROOM:
+    if error.errno in NO_ROOM:
         raise OutOfRoom(f"no room while {doing} ({error.strerror}): make room on that disk") from error
     raise StorageFault(f"{doing} failed ({error.strerror}): check the disk and its mount") from error

@@ -34,6 +34,8 @@ class Recorded:
     #: of a DUPLICATE: those of the row that was there
     instance_id: int
     study_id: int
+    #: of a DUPLICATE: the key that its bytes should lie under; empty for any other, and once it is purged
+    spool_key: str = ""
 
 
 def record(tx: Connection, arrival: Arrival, *, parameters: str, now: float) -> Recorded:
@@ -51,13 +53,14 @@ def record(tx: Connection, arrival: Arrival, *, parameters: str, now: float) -> 
     """
     one_at_a_time(tx, arrival.head.sop_instance_uid)
     known = tx.execute(
-        select(instance.c.id, instance.c.study_id, instance.c.digest)
+        select(instance.c.id, instance.c.study_id, instance.c.digest, instance.c.spool_key, instance.c.state)
         .where(instance.c.sop_instance_uid == arrival.head.sop_instance_uid)
         .order_by(instance.c.id)
     ).all()
-    for key, study_id, digest in known:
+    for key, study_id, digest, spool_key, state in known:
         if digest == arrival.digest:
-            return Recorded(outcome=Outcome.DUPLICATE, instance_id=key, study_id=study_id)
+            kept = spool_key if state != InstanceState.PURGED.value else ""
+            return Recorded(outcome=Outcome.DUPLICATE, instance_id=key, study_id=study_id, spool_key=kept)
     of, identity_key = studies.open_for(tx, arrival.head, priority=arrival.priority, now=now)
     instance_id: int = tx.execute(
         insert(instance)

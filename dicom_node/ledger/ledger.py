@@ -7,8 +7,9 @@ from pathlib import Path
 
 from sqlalchemy import URL, Connection, Engine, inspect, text
 
+from dicom_node.ballast import Ballast
 from dicom_node.config import NodeSection
-from dicom_node.errors import LedgerUnavailable, SchemaMismatch
+from dicom_node.errors import LedgerUnavailable, OutOfRoom, SchemaMismatch
 from dicom_node.ledger import engine as engines
 from dicom_node.ledger import schema
 from dicom_node.ledger.bell import Bell, notify, requested
@@ -28,6 +29,8 @@ class Ledger:
         self._writing: contextlib.AbstractContextManager[object] = (
             _Turn(self._where) if self._sqlite else contextlib.nullcontext()
         )
+        #: beside an SQLite database; None: PostgreSQL's disk is its own
+        self.ballast = Ballast(Path(str(url.database)).parent) if self._sqlite else None
         #: rings by itself for whatever is committed; roles listen to it
         self.bell = Bell(url.render_as_string(hide_password=False), run_folder(url))
 
@@ -80,9 +83,10 @@ class Ledger:
     def transaction(self) -> Iterator[Tx]:
         """A transaction that writes: committed on leaving, rolled back on an error, then whoever waits is rung.
 
-        Raises OutOfRoom, StorageFault, LedgerUnavailable; none of it was committed then.
+        Raises OutOfRoom, StorageFault, LedgerUnavailable; none of it was committed then. Of OutOfRoom the next one may
+        be spared: the ballast was dropped.
         """
-        with engines.our_errors(self._where), self._writing, self._engine.connect() as connection:
+        with self._making_room(), engines.our_errors(self._where), self._writing, self._engine.connect() as connection:
             requested(connection)  # left over from a transaction of this connection that was rolled back
             with connection.begin():
                 yield connection
@@ -92,6 +96,19 @@ class Ledger:
         if self._sqlite:
             for channel in rings:
                 self.bell.ring(channel)
+
+    @contextlib.contextmanager
+    def _making_room(self) -> Iterator[None]:
+        """Drop the ballast where a transaction would find no room, or has found none."""
+        if self.ballast is None:
+            yield
+            return
+        self.ballast.drop_if_low()
+        try:
+            yield
+        except OutOfRoom:
+            self.ballast.drop()
+            raise
 
     @contextlib.contextmanager
     def reading(self) -> Iterator[Tx]:

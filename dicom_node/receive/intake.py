@@ -15,7 +15,7 @@ from dicom_node.dimse.status import Status
 from dicom_node.domain import Arrival, Head
 from dicom_node.encode.marks import is_result
 from dicom_node.errors import NodeError
-from dicom_node.ledger import Ledger, instances, results
+from dicom_node.ledger import Ledger, instances, named, results
 from dicom_node.ledger.instances import Outcome
 from dicom_node.logs import hashed
 from dicom_node.receive.head import LONGEST_HEAD, HeadError, is_uid, read_head
@@ -25,6 +25,9 @@ _log = structlog.get_logger(__name__)
 
 #: bytes after which the head is looked at for the first time: nearly always it is whole by then
 _FIRST_LOOK = 16 << 10
+
+#: what an instance was whose bytes the spool had lost: these take their place
+REFILLED = "refilled"
 
 #: DIMSE's 0 medium, 1 high, 2 low (PS3.7 9.1.1.1.6) as the ledger sorts it: higher first
 _PRIORITIES = {0: 0, 1: 1, 2: -1}
@@ -61,8 +64,15 @@ class Intake:
         self._parameters, self._by_source = parameters, dict(parameters_by_source)
 
     def has_room(self) -> bool:
-        """Whether the disk is above the low watermark."""
+        """Whether the disk is above the low watermark, and the ledger needed nothing of its ballast."""
+        if self._ledger.ballast is not None and self._ledger.ballast.is_dropped:
+            return self._ledger.ballast.lay(beside=self._low_watermark)
         return self.spool.free_bytes() >= self._low_watermark
+
+    def lay_ballast(self) -> None:
+        """Take the room that the ledger gets back on a full disk, where there is some."""
+        if self._ledger.ballast is not None:
+            self._ledger.ballast.lay(beside=self._low_watermark)
 
     def begin(
         self,
@@ -94,7 +104,7 @@ class Intake:
         spool_key: str,
         priority: int,
     ) -> str:
-        """Enter what is durable in the spool; what it was (an Outcome, or `own_result`).
+        """Enter what is durable in the spool; what it was (an Outcome, `own_result`, or REFILLED).
 
         One transaction an instance, committed on return: where many are to share one, it is done here.
         Raises OutOfRoom, StorageFault, LedgerUnavailable.
@@ -114,7 +124,11 @@ class Intake:
             if results.is_ours(tx, head.sop_instance_uid):
                 return "own_result"
             parameters = self._by_source.get(calling_ae_title, self._parameters)
-            return instances.record(tx, arrival, parameters=parameters, now=now).outcome.value
+            recorded = instances.record(tx, arrival, parameters=parameters, now=now)
+            if recorded.spool_key and not self.spool.path(recorded.spool_key).exists():
+                named.refill(tx, recorded.instance_id, spool_key)
+                return REFILLED
+            return recorded.outcome.value
 
 
 class IncomingInstance:
@@ -241,7 +255,7 @@ class IncomingInstance:
             priority=self._priority,
         )
         self._answer = (Status.SUCCESS, was)
-        if was not in (Outcome.NEW, Outcome.NEW_VERSION):
+        if was not in (Outcome.NEW, Outcome.NEW_VERSION, REFILLED):
             self._intake.spool.remove(key)
 
     def _settle(self, status: Status, comment: str) -> None:
