@@ -7,6 +7,8 @@ import pytest
 from dicom_node.config import load_settings, require_routes
 from dicom_node.domain import Mode, Profile
 from dicom_node.errors import ConfigurationError
+from dicom_node.query.asking import asked_of
+from dicom_node.sections import Ask
 
 ARCHIVE = """
 [[peers]]
@@ -112,3 +114,23 @@ def test_a_node_whose_results_would_go_nowhere_does_not_start(configuration: Pat
     configuration.write_text(text)
     with pytest.raises(ConfigurationError, match="add one under"):
         require_routes(load_settings(configuration))
+
+
+def test_another_peer_may_be_asked_for_what_a_destination_has(configuration: Path) -> None:
+    pacs = '[[peers]]\nname = "pacs"\nae_title = "VNA"\nhost = "127.0.0.1"\n'
+    configuration.write_text(ARCHIVE + 'ask = "find"\nask_peer = "pacs"\n' + MODALITY + pacs)
+    archive = load_settings(configuration).destinations[0]
+    assert (archive.ask, archive.ask_peer) == (Ask.FIND, "pacs")
+    assert asked_of(archive, load_settings(configuration).peers).ae_title == "VNA"
+    itself = archive.model_copy(update={"ask_peer": ""})
+    assert asked_of(itself, load_settings(configuration).peers) is itself
+
+
+@pytest.mark.parametrize(
+    "text",
+    ['ask = "qido"', 'ask = "find"\nask_peer = "nobody"', 'ask = "find"\nask_peer = "room1"'],
+)
+def test_an_archive_that_cannot_be_asked_is_refused(configuration: Path, text: str) -> None:
+    configuration.write_text(ARCHIVE + text + "\n" + MODALITY)
+    with pytest.raises(ConfigurationError, match=r"peers\.archive\.ask"):
+        load_settings(configuration)

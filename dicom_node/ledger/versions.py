@@ -15,7 +15,7 @@ from sqlalchemy import Connection, select
 
 from dicom_node.domain import InstanceState, JobState, Reason
 from dicom_node.errors import LostRace
-from dicom_node.ledger import findings, instances, jobs, results, studies
+from dicom_node.ledger import findings, instances, jobs, reports, results, studies
 from dicom_node.ledger.identity import Identity, describe
 from dicom_node.ledger.jobs import ClaimedJob
 from dicom_node.ledger.rows import InstanceRow, JobRow, ResultRow, StoredResult, job_row
@@ -84,10 +84,10 @@ def judge(before: Previous, claim: ClaimedJob, *, picture_digest: str) -> Verdic
 
     Another Study Instance UID counts as another identity: a PACS moved the image, or took it out of a wrong
     patient's study. The version then belongs to the new study already (instances.record). Re-encoded, its
-    results name that study; those of the study before leave its current set, and what of them was still to be
-    sent is abandoned, lest they reach the patient whose image it is not. What an archive has got already it
-    keeps: the node deletes nothing in somebody's archive, and the successor names its predecessor. The study
-    before gets no new revision: nothing was added to it.
+    results name that study; those of the study before leave its current set, its report too where this was
+    its last image, and what of them was still to be sent is abandoned, lest they reach the patient whose image
+    it is not. What an archive has got already it keeps: the node deletes nothing in somebody's archive, and the
+    successor names its predecessor. The study before gets no new revision: nothing was added to it.
 
     A version that a newer one has replaced meanwhile is analysed for the record only (jobs.finish_done).
 
@@ -151,6 +151,10 @@ def adopt(
         return
     results.retire(tx, claim.instance.sop_instance_uid, now=now)
     instances.make_current(tx, claim.instance)
+    left = before.instance.study_id
+    if left != claim.study_id and not instances.of_study(tx, left):
+        # what was reported of a study that is empty by now is about nobody's images
+        results.supersede(tx, reports.current(tx, left), now=now)
     results.store(tx, encoded, job_id=claim.job_id, study_id=claim.study_id, now=now)
     if identity is not None:
         describe(tx, claim.study_id, identity)

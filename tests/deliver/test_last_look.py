@@ -70,13 +70,15 @@ def film(node: Node, number: int, **changed: str) -> Dataset:
     with node.ledger.reading() as tx:
         studies = overview.studies(tx, limit=100)
     study = sorted(studies, key=lambda each: each.study.study_id)[number]
-    said = {
-        "StudyInstanceUID": study.study.study_instance_uid,
-        "SOPInstanceUID": study.instances[0].instance.sop_instance_uid,
-        "PatientID": study.study.patient_id,
-        "AccessionNumber": study.study.accession_number,
-    }
-    return datasets.chest(**{**said, **changed})
+    made = datasets.chest(
+        StudyInstanceUID=study.study.study_instance_uid,
+        SOPInstanceUID=study.instances[0].instance.sop_instance_uid,
+        PatientID=study.study.patient_id,
+        AccessionNumber=study.study.accession_number,
+    )
+    for keyword, value in changed.items():
+        setattr(made, keyword, value)
+    return made
 
 
 def store(port: int, folder: Path, *films: Dataset) -> None:
