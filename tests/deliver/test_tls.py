@@ -1,7 +1,7 @@
 """Results over TLS to dcmtk's storescp, each side showing a certificate; what keeps them waiting."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -39,8 +39,8 @@ def archive(hospital: Authority, tmp_path_factory: pytest.TempPathFactory) -> It
         yield listening
 
 
-def _send(node: Node, port: int, tls: TLSSection, **settings: object) -> list[Outcome]:
-    section = PeerSection.model_validate({**peer("archive", port), "tls": True, **settings})
+def _send(node: Node, port: int, tls: TLSSection, settings: Mapping[str, object] | None = None) -> list[Outcome]:
+    section = PeerSection.model_validate({**peer("archive", port), "tls": True, **(settings or {})})
     timeouts = Timeouts(connect=10, response=10)
     destination = DicomDestination(section, calling="CHEXNODE", timeouts=timeouts, spool=node.spool, tls=tls)
     return list(destination.send([node.result(STUDY), node.result(STUDY, Kind.SEG)]))
@@ -51,7 +51,7 @@ def test_dcmtk_takes_results_over_tls(node: Node, archive: tuple[int, Path], hos
     before = len(list(folder.iterdir()))
     ours = hospital.section(hospital.issue("CHEXNODE"), receive=False)
     assert [outcome.verdict for outcome in _send(node, port, ours)] == [Verdict.STORED] * 2
-    assert [outcome.verdict for outcome in _send(node, port, ours, certificate_names=("ARCHIVE",))] == [
+    assert [outcome.verdict for outcome in _send(node, port, ours, {"certificate_names": ["ARCHIVE"]})] == [
         Verdict.STORED
     ] * 2
     assert len(list(folder.iterdir())) == before + 4
@@ -71,7 +71,7 @@ def test_who_is_not_believed_gets_nothing_and_results_wait(
         (hospital.section(ours, receive=False), {"tls": False}, "ARCHIVE"),
         (TLSSection(certificate=tmp_path / "gone.pem"), {}, "tls.certificate: .*gone.pem is not there"),
     ):
-        outcomes = _send(node, port, tls, **settings)
+        outcomes = _send(node, port, tls, settings)
         assert [outcome.verdict for outcome in outcomes] == [Verdict.RETRY] * 2, why
         assert any(re.search(why, outcome.detail) for outcome in outcomes), outcomes
     assert len(list(folder.iterdir())) == before
