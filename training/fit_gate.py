@@ -34,7 +34,7 @@ _MARGIN = 1.15
 #: bedside films count this often: they are few and unlike the rest
 _REPEAT = 3
 #: negatives made of each film
-_SPOILT = 2
+_SPOILT = 3
 #: of the films that are held out every so manyth is spoilt in each way, to measure on
 _EVERY = 12
 
