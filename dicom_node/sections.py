@@ -264,8 +264,8 @@ class PeerSection(Section):
     commitment: bool = False
     #: seconds that its report may take; then it is asked again
     commitment_timeout: Annotated[float, Field(gt=0)] = 3600
-    #: it may ask the node to commit to keeping what it sent (Storage Commitment): the report goes to its host and port,
-    #: and what was pledged to it is never deleted
+    #: it may ask the node to commit to keeping what it sent (Storage Commitment): the report goes to its host and port.
+    #: What was pledged is not deleted before one of its results_to with commitment has committed to it too
     asks_commitment: bool = False
     #: the last look before each delivery: is the image there, under the patient, study and accession number that it
     #: came with? `find` asks by C-FIND at host and port, `qido` at dicomweb_url, `off` not at all

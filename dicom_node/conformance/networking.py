@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from dicom_node.config import Settings
-from dicom_node.conformance import services
+from dicom_node.conformance import commitment, services
 from dicom_node.conformance.markdown import bullets, heading, paragraph, table
 from dicom_node.deliver.destination import Verdict
 from dicom_node.deliver.outbox import BATCH
@@ -28,6 +28,7 @@ def networking(settings: Settings) -> Iterator[str]:
     yield from _rejections()
     yield from _answers()
     yield from _statuses()
+    yield from commitment.statuses()
 
 
 def _associations(settings: Settings) -> Iterator[str]:

@@ -6,7 +6,7 @@ from pydicom.uid import UID
 
 from dicom_node import __version__
 from dicom_node.config import PeerSection, Settings
-from dicom_node.conformance import services
+from dicom_node.conformance import commitment, services
 from dicom_node.conformance.contents import NAMES, contents, profiles_of
 from dicom_node.conformance.markdown import heading, paragraph, table
 from dicom_node.conformance.networking import networking, security
@@ -154,6 +154,7 @@ def _services(settings: Settings, objects: Sequence[Made]) -> Iterator[str]:
         instance by instance. QIDO-RS (10.6): `GET {url}/studies/{study}/instances`. WADO-RS (10.4): `GET` of one
         instance in any transfer syntax. Redirects are not followed."""
     )
+    yield from commitment.service(settings)
 
 
 def _proposed(contexts: Sequence[Context]) -> Iterator[str]:

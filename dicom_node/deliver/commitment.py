@@ -3,7 +3,7 @@
 import random
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import structlog
 from pydicom.uid import generate_uid
@@ -26,7 +26,7 @@ from dicom_node.dimse.peers import open_peer
 from dicom_node.dimse.requestor import PeerRequest
 from dicom_node.dimse.status import is_stored
 from dicom_node.errors import NothingAccepted, PeerUnavailable, Refused, Retryable
-from dicom_node.ledger import Ledger, Listener, commitments
+from dicom_node.ledger import Ledger, Listener, commitments, pledges
 from dicom_node.ledger.commitments import Asked
 from dicom_node.retry import wait
 from dicom_node.sections import DeliverSection, PeerSection
@@ -43,7 +43,11 @@ STAY = 5.0
 
 
 class CommitmentSCU:
-    """The requests to one destination. It owns no state: what is asked stands in the ledger before it is sent."""
+    """The requests to one destination. It owns no state: what is asked stands in the ledger before it is sent.
+
+    `senders`: AE titles of peers whose images it is to keep too. What was pledged to a peer of those is asked about, so
+    that the node need not keep it for ever.
+    """
 
     def __init__(
         self,
@@ -53,6 +57,7 @@ class CommitmentSCU:
         ledger: Ledger,
         section: DeliverSection,
         tls: TLSSection,
+        senders: Sequence[str] = (),
         jitter: Callable[[], float] = random.random,
     ) -> None:
         self.name = peer.name
@@ -61,6 +66,7 @@ class CommitmentSCU:
         self._ledger = ledger
         self._section = section
         self._tls = tls
+        self._senders = tuple(senders)
         self._jitter = jitter
         #: turns in a row in which the destination was not reached
         self._vain = 0
@@ -86,21 +92,32 @@ class CommitmentSCU:
     def turn(self) -> float:
         """Ask about what is due; the seconds until something else is. Raises what Ledger does."""
         now = time.time()
+        transaction_uid = str(generate_uid(prefix=None))
         with self._ledger.transaction() as tx:
             asked = commitments.ask(
                 tx,
                 destination=self.name,
-                transaction_uid=str(generate_uid(prefix=None)),
+                transaction_uid=transaction_uid,
                 now=now,
                 gather=GATHER,
                 report_by=now + self._peer.commitment_timeout,
                 limit=_MOST,
             )
+            if asked is None and self._senders:
+                asked = pledges.hand_over(
+                    tx,
+                    destination=self.name,
+                    senders=self._senders,
+                    transaction_uid=transaction_uid,
+                    now=now,
+                    report_by=now + self._peer.commitment_timeout,
+                    limit=_MOST,
+                )
         if asked is None:
             self._vain = 0
             with self._ledger.reading() as tx:
-                due = commitments.next_due(tx, self.name)
-            return 3600.0 if due is None else max(due - time.time(), 0.0)
+                due = (commitments.next_due(tx, self.name), pledges.next_hand_over(tx, senders=self._senders))
+            return max(min((when for when in due if when is not None), default=now + 3600.0) - time.time(), 0.0)
         return self._ask(asked)
 
     def _ask(self, asked: Asked) -> float:

@@ -1,4 +1,4 @@
-"""Reporting to one peer that asked for commitment: what the node pledges to keep (PS3.4 J.3.3)."""
+"""Reporting to one peer that asked for commitment: what the node pledges to keep, or an archive keeps (PS3.4 J.3.3)."""
 
 import hashlib
 import random
@@ -94,9 +94,12 @@ class CommitmentReports:
         return 0.0
 
     def _decide(self, item: Item) -> int:
-        """The Failure Reason of one instance, 0 once it is pledged."""
+        """The Failure Reason of one instance, 0 once it is pledged, or where an archive has committed to it."""
         uid = item.reference.sop_instance_uid
         with self._ledger.transaction() as tx:
+            if pledges.archived(tx, item.reference):
+                pledges.decide(tx, {item.item_id: 0})
+                return 0
             held = pledges.pledge(tx, uid)
         reason = self._judge(item.reference, held)
         with self._ledger.transaction() as tx:

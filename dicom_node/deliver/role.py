@@ -92,7 +92,9 @@ def _commitments(settings: Settings, ledger: Ledger) -> list[CommitmentSCU | Com
     """Who is asked for commitment, and who asks."""
     calling, section, tls = settings.node.ae_title, settings.deliver, settings.tls
     asked = [
-        CommitmentSCU(peer, calling=calling, ledger=ledger, section=section, tls=tls)
+        CommitmentSCU(
+            peer, calling=calling, ledger=ledger, section=section, tls=tls, senders=_senders_to(peer.name, settings)
+        )
         for peer in settings.destinations
         if peer.commitment and peer.mode is not Mode.OFF
     ]
@@ -103,6 +105,11 @@ def _commitments(settings: Settings, ledger: Ledger) -> list[CommitmentSCU | Com
         if peer.asks_commitment
     ]
     return [*asked, *asking]
+
+
+def _senders_to(destination: str, settings: Settings) -> list[str]:
+    """Who sends images whose results go to `destination`."""
+    return [peer.ae_title for peer in settings.sources if destination in peer.results_to]
 
 
 def _forgo_commitments(ledger: Ledger, settings: Settings) -> None:

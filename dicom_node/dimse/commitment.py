@@ -1,7 +1,7 @@
 """The data sets of Storage Commitment (PS3.4 J.3.2, J.3.3): written by pydicom, read without recursion or trust."""
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import IntEnum
 
@@ -35,7 +35,6 @@ _DEEPEST = 8
 class FailureReason(IntEnum):
     """Failure Reason (0008,1197), PS3.3 C.14.1.1."""
 
-    PROCESSING_FAILURE = 0x0110
     NO_SUCH_OBJECT_INSTANCE = 0x0112
     CLASS_INSTANCE_CONFLICT = 0x0119
 
@@ -52,6 +51,25 @@ class ResponseStatus(IntEnum):
     DUPLICATE_INVOCATION = 0x0210
     MISTYPED_ARGUMENT = 0x0212
     RESOURCE_LIMITATION = 0x0213
+
+
+#: when the node answers an N-ACTION or an N-EVENT-REPORT with each
+RESPONSES: Mapping[ResponseStatus, str] = {
+    ResponseStatus.SUCCESS: "What was asked, or reported, stands in the ledger",
+    ResponseStatus.NO_SUCH_SOP_INSTANCE: "Not the well-known SOP Instance of the Push Model",
+    ResponseStatus.NO_SUCH_EVENT_TYPE: "An Event Type ID other than 1 and 2",
+    ResponseStatus.INVALID_ARGUMENT_VALUE: "A request that names no instance, a report that was not asked of this peer",
+    ResponseStatus.NO_SUCH_ACTION: "An Action Type ID other than 1",
+    ResponseStatus.NOT_AUTHORISED: "The peer may not ask: `asks_commitment` is not set for it",
+    ResponseStatus.DUPLICATE_INVOCATION: "The Transaction UID was used for other instances",
+    ResponseStatus.MISTYPED_ARGUMENT: f"A data set of another kind, or with more than {MOST_INSTANCES} instances",
+    ResponseStatus.RESOURCE_LIMITATION: "The ledger does not answer, or the disk is full: send it again later",
+}
+#: when the node reports each Failure Reason to who asked it
+FAILURES: Mapping[FailureReason, str] = {
+    FailureReason.NO_SUCH_OBJECT_INSTANCE: "The node does not hold the instance, or not as it was received",
+    FailureReason.CLASS_INSTANCE_CONFLICT: "It holds the instance under another SOP class",
+}
 
 
 class CommitmentError(ValueError):

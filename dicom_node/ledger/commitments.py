@@ -7,7 +7,7 @@ from sqlalchemy import Connection, and_, func, insert, select, update
 
 from dicom_node.domain import CommitmentState, DeliveryState
 from dicom_node.ledger.move import move
-from dicom_node.ledger.schema import commitment, commitment_item, delivery, in_state, result
+from dicom_node.ledger.schema import commitment, commitment_item, delivery, in_state, instance, result
 
 #: times that a result is asked about, or sent again, before a person must look
 ATTEMPTS = 3
@@ -82,6 +82,22 @@ def ask(
         wanted.append(row)
     if not wanted:
         return None
+    of = {
+        Reference(sop_class_uid=row.sop_class_uid, sop_instance_uid=row.sop_instance_uid): int(row.id) for row in wanted
+    }
+    return begin(tx, of, destination=destination, transaction_uid=transaction_uid, now=now, report_by=report_by)
+
+
+def begin(
+    tx: Connection,
+    of: Mapping[Reference, int | None],
+    *,
+    destination: str,
+    transaction_uid: str,
+    now: float,
+    report_by: float,
+) -> Asked:
+    """Begin a transaction about `of`: each instance with the delivery that brought it, None for one of a peer's own."""
     made = insert(commitment).values(
         peer=destination,
         transaction_uid=transaction_uid,
@@ -90,11 +106,10 @@ def ask(
         created_at=now,
     )
     commitment_id: int = tx.execute(made.returning(commitment.c.id)).scalar_one()
-    for row in wanted:
-        item = {"sop_class_uid": row.sop_class_uid, "sop_instance_uid": row.sop_instance_uid, "delivery_id": row.id}
-        tx.execute(insert(commitment_item).values(commitment_id=commitment_id, **item))
-    references = (Reference(sop_class_uid=row.sop_class_uid, sop_instance_uid=row.sop_instance_uid) for row in wanted)
-    return Asked(commitment_id=commitment_id, transaction_uid=transaction_uid, references=tuple(references))
+    for reference, delivery_id in of.items():
+        item = {"sop_class_uid": reference.sop_class_uid, "sop_instance_uid": reference.sop_instance_uid}
+        tx.execute(insert(commitment_item).values(commitment_id=commitment_id, delivery_id=delivery_id, **item))
+    return Asked(commitment_id=commitment_id, transaction_uid=transaction_uid, references=tuple(of))
 
 
 def unheard(tx: Connection, asked: Asked, *, now: float, not_before: float, error: str, counts: bool = False) -> None:
@@ -136,7 +151,7 @@ def answer(
     if row["state"] == CommitmentState.ANSWERED.value:
         return True  # it was not sure that we had heard it
     late = row["state"] == CommitmentState.LAPSED.value
-    items = select(commitment_item, delivery.c.study_id, delivery.c.commitment_attempts).join(
+    items = select(commitment_item, delivery.c.study_id, delivery.c.commitment_attempts).outerjoin(
         delivery, delivery.c.id == commitment_item.c.delivery_id
     )
     for item in tx.execute(items.where(commitment_item.c.commitment_id == row["id"])).mappings().all():
@@ -144,7 +159,10 @@ def answer(
         # an instance that the report leaves out was not committed to; what stands in both lists neither
         reason = failures.get(uid, 0 if uid in committed else _PROCESSING_FAILURE)
         tx.execute(update(commitment_item).where(commitment_item.c.id == item["id"]).values(failure_reason=reason))
-        if reason == 0:
+        if item["delivery_id"] is None:
+            if reason == 0:
+                _hand_over(tx, uid)
+        elif reason == 0:
             _commit(tx, item["delivery_id"], item["study_id"], now=now)
         elif not late:
             _send_again(
@@ -220,6 +238,11 @@ def _commit(tx: Connection, delivery_id: int, study_id: int, *, now: float) -> N
             ended_at=now,
             last_error="",
         )
+
+
+def _hand_over(tx: Connection, sop_instance_uid: str) -> None:
+    """The archive keeps the instance: what the node pledged of it is kept there."""
+    tx.execute(update(instance).where(instance.c.sop_instance_uid == sop_instance_uid).values(pledged=False))
 
 
 def _send_again(

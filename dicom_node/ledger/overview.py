@@ -99,7 +99,7 @@ class Queues:
     #: those of quarantined instances left out
     failed_jobs: int
     quarantined_instances: int
-    #: kept for good, since a peer was told so
+    #: kept, since a peer was told so, until an archive has committed to them
     pledged_instances: int
     #: peers that wait to be told whether the node keeps what they asked about
     owed_reports: int

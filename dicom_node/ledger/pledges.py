@@ -3,16 +3,20 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, func, insert, select, true, update
+from sqlalchemy import Connection, func, insert, or_, select, true, update
 
 from dicom_node.domain import CommitmentState, InstanceState
-from dicom_node.ledger import studies
+from dicom_node.ledger import commitments, studies
 from dicom_node.ledger.bell import Channel, request
-from dicom_node.ledger.commitments import Reference
+from dicom_node.ledger.commitments import Asked, Reference
 from dicom_node.ledger.instances import SELECT
 from dicom_node.ledger.move import move
 from dicom_node.ledger.rows import InstanceRow, insert_new, instance_row
 from dicom_node.ledger.schema import commitment, commitment_item, in_state, instance
+
+_OF_PEERS = (CommitmentState.OWED, CommitmentState.REPORTED, CommitmentState.UNREPORTED)
+#: seconds after which an archive that has not committed to a pledged instance is asked again
+RECHECK = 3600.0
 
 _OWED = in_state(commitment.c.state, CommitmentState.OWED)
 
@@ -121,6 +125,7 @@ def pledge(tx: Connection, sop_instance_uid: str) -> list[InstanceRow]:
         studies.lock(tx, study_id)
     here = (instance.c.sop_instance_uid == sop_instance_uid, instance.c.state != InstanceState.PURGED.value)
     tx.execute(update(instance).where(*here).values(pledged=True))
+    request(tx, Channel.COMMITMENTS)
     return [instance_row(row) for row in tx.execute(SELECT.where(*here).order_by(instance.c.id)).mappings()]
 
 
@@ -131,8 +136,8 @@ def take_back(tx: Connection, sop_instance_uid: str) -> None:
         .join(commitment, commitment.c.id == commitment_item.c.commitment_id)
         .where(
             commitment_item.c.sop_instance_uid == sop_instance_uid,
-            commitment_item.c.delivery_id.is_(None),
             commitment_item.c.failure_reason == 0,
+            in_state(commitment.c.state, *_OF_PEERS),
         )
     )
     tx.execute(
@@ -164,6 +169,66 @@ def postpone(tx: Connection, of: Owed, *, not_before: float, error: str) -> None
     """The report did not arrive: again from `not_before` on."""
     waiting = update(commitment).where(commitment.c.id == of.commitment_id, _OWED)
     tx.execute(waiting.values(attempts=of.attempts + 1, not_before=not_before, last_error=error))
+
+
+def archived(tx: Connection, reference: Reference) -> bool:
+    """Whether an archive has committed to keeping the instance, as this class."""
+    kept = (
+        select(commitment_item.c.id)
+        .join(commitment, commitment.c.id == commitment_item.c.commitment_id)
+        .where(
+            commitment_item.c.sop_instance_uid == reference.sop_instance_uid,
+            commitment_item.c.sop_class_uid == reference.sop_class_uid,
+            commitment_item.c.failure_reason == 0,
+            in_state(commitment.c.state, CommitmentState.ANSWERED),
+        )
+    )
+    return tx.execute(kept.limit(1)).first() is not None
+
+
+def hand_over(
+    tx: Connection,
+    *,
+    destination: str,
+    senders: Sequence[str],
+    transaction_uid: str,
+    now: float,
+    report_by: float,
+    limit: int,
+) -> Asked | None:
+    """Begin a transaction about pledged instances of `senders` (AE titles), for a destination to keep in our place.
+
+    None: there are none that it was not asked about in the last RECHECK seconds. What it commits to is no longer
+    pledged, and may go; see commitments.answer.
+    """
+    row = instance.c
+    due = (row.pledged == true(), row.calling_ae_title.in_(list(senders)))
+    unasked = or_(row.archive_asked_at.is_(None), row.archive_asked_at <= now - RECHECK)
+    found = tx.execute(select(row.id, row.sop_class_uid, row.sop_instance_uid).where(*due, unasked).limit(limit)).all()
+    if not found:
+        return None
+    tx.execute(update(instance).where(row.id.in_([one.id for one in found])).values(archive_asked_at=now))
+    # versions of one instance are one reference
+    by_uid = {
+        one.sop_instance_uid: Reference(sop_class_uid=one.sop_class_uid, sop_instance_uid=one.sop_instance_uid)
+        for one in found
+    }
+    return commitments.begin(
+        tx,
+        dict.fromkeys(by_uid.values()),
+        destination=destination,
+        transaction_uid=transaction_uid,
+        now=now,
+        report_by=report_by,
+    )
+
+
+def next_hand_over(tx: Connection, *, senders: Sequence[str]) -> float | None:
+    """When a destination is asked next about pledged instances of `senders`; None: there are none."""
+    asked = func.min(func.coalesce(instance.c.archive_asked_at, -RECHECK))
+    pledged = (instance.c.pledged == true(), instance.c.calling_ae_title.in_(list(senders)))
+    last: float | None = tx.execute(select(asked).where(*pledged)).scalar()
+    return None if last is None else last + RECHECK
 
 
 def count(tx: Connection) -> int:
@@ -203,9 +268,6 @@ def _again(tx: Connection, peer: str, transaction_uid: str, references: Sequence
     )
     tx.execute(unkept.values(failure_reason=None))
     return True
-
-
-_OF_PEERS = (CommitmentState.OWED, CommitmentState.REPORTED, CommitmentState.UNREPORTED)
 
 
 def _items(tx: Connection, commitment_id: int) -> list[Item]:

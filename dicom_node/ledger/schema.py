@@ -24,7 +24,7 @@ from dicom_node.ledger.columns import in_state as in_state
 from dicom_node.ledger.columns import metadata as metadata
 
 #: the migration that this code was written for
-REVISION = "0005"
+REVISION = "0006"
 
 study = Table(
     "study",
@@ -76,6 +76,8 @@ instance = Table(
     string("identity"),
     # a peer was told that the node keeps it (Storage Commitment)
     Column("pledged", Boolean, server_default=false(), nullable=False),
+    # when an archive was last asked to commit to it in the node's place
+    maybe_when("archive_asked_at"),
     UniqueConstraint("sop_instance_uid", "digest"),
 )
 Index("ix_instance_study", instance.c.study_id)
@@ -288,12 +290,13 @@ commitment_item = Table(
     refers_to("commitment_id", "commitment.id"),
     string("sop_class_uid"),
     string("sop_instance_uid"),
-    # of the result that the node asked about; None: a peer asks about an instance
+    # of the result that the node asked about; None: the transaction is about instances that were received
     refers_to("delivery_id", "delivery.id", nullable=True),
     # Failure Reason (0008,1197), 0 for success; None: not decided
     Column("failure_reason", Integer),
     UniqueConstraint("commitment_id", "sop_instance_uid"),
 )
+Index("ix_commitment_item_sop_instance_uid", commitment_item.c.sop_instance_uid)
 
 # images that the node fetches itself after an outage (`chexnode catch-up`)
 caught_up = Table(

@@ -145,6 +145,6 @@ def test_what_is_not_committed_to_is_named_and_what_is_pledged_counted(run: Run,
     output = words(run("status").output)
     assert "archive stored 2 results and has not committed to keeping them, the first 3 h ago" in output
     assert "archive: 2 results stored 3 h ago, but they are not committed to yet" in output
-    assert "1 image pledged to peers, never deleted; 1 peer waiting for a report" in output
+    assert "1 image pledged to peers, kept until an archive commits to them; 1 peer waiting for a report" in output
     (destination,) = json.loads(run("status", "--json").output)["destinations"]
     assert destination["uncommitted"] == 2

@@ -1,6 +1,6 @@
 """What destinations are asked to commit to, what peers are pledged: the same on every backend."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from sqlalchemy import select
 
@@ -271,6 +271,44 @@ def test_a_pledge_keeps_the_study_and_can_be_taken_back_until_it_was_told(world:
         pledges.decide(tx, {told.items[0].item_id: 0})
         pledges.take_back(tx, image(1).sop_instance_uid)
     assert due(world) == []
+
+
+def test_what_is_pledged_is_handed_over_to_an_archive(world: World) -> None:
+    stored(world, 1, 2)
+    with world.ledger.transaction() as tx:
+        commitments.forgo(tx, now=100.0, reason="not asked")
+        for number in (1, 2):
+            pledges.pledge(tx, image(number).sop_instance_uid)
+        assert pledges.next_hand_over(tx, senders=["MODALITY"]) == 0.0
+        assert pledges.next_hand_over(tx, senders=["OTHER"]) is None
+    assert hand_over(world, 200.0, senders=["OTHER"]) is None
+    asked = hand_over(world, 200.0)
+    assert asked is not None
+    assert set(asked.references) == {image(1), image(2)}
+    assert hand_over(world, 200.0 + pledges.RECHECK - 1) is None
+    assert answer(world, 210.0, image(1).sop_instance_uid, uid="2.25.200")
+    assert due(world) == [1]
+    with world.ledger.reading() as tx:
+        assert pledges.archived(tx, image(1))
+        assert not pledges.archived(tx, image(2))
+        other_class = Reference(sop_class_uid=SEG, sop_instance_uid=image(1).sop_instance_uid)
+        assert not pledges.archived(tx, other_class)
+    again = hand_over(world, 200.0 + pledges.RECHECK)
+    assert again is not None
+    assert again.references == (image(2),)
+
+
+def hand_over(world: World, now: float, *, senders: Sequence[str] = ("MODALITY",)) -> Asked | None:
+    with world.ledger.transaction() as tx:
+        return pledges.hand_over(
+            tx,
+            destination="pacs",
+            senders=senders,
+            transaction_uid=f"2.25.{now:.0f}",
+            now=now,
+            report_by=now + 50,
+            limit=10,
+        )
 
 
 def test_a_purged_instance_is_not_pledged(world: World) -> None:

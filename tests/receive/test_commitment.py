@@ -25,6 +25,7 @@ from dicom_node.receive.scp import StoreSCP
 from dicom_node.retention import Retention
 from dicom_node.sections import RetentionSection
 from tests import datasets
+from tests.committing import CommittingArchive
 from tests.deliver.node import PARAMETERS, Node, peer, sender, settings_of
 from tests.peers import LOOPBACK, association, free_port
 from tests.waiting import wait_for
@@ -112,7 +113,7 @@ def _reference(image: Dataset) -> Dataset:
 class Site:
     """A node that receives and delivers, in this process, and the modality that asks it."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, archive_port: int = 0) -> None:
         port = free_port()
         self.modality = Modality(port)
         asking = sender("MODALITY", "archive") | {
@@ -121,7 +122,8 @@ class Site:
             "asks_commitment": True,
         }
         silent = sender("OTHER", "archive")
-        self.node = Node(settings_of(folder, asking, silent, peer("archive", mode="hold")))
+        archive = peer("archive", archive_port, mode="hold") | {"commitment": bool(archive_port)}
+        self.node = Node(settings_of(folder, asking, silent, archive))
         node = self.node
         intake = Intake(node.spool, node.ledger, parameters=PARAMETERS, low_watermark=0, max_object_size=1 << 30)
         self._scp = StoreSCP(
@@ -200,6 +202,27 @@ def test_a_pledge_blocks_the_purge_for_good(site: Site) -> None:
     assert site.node.study(other.StudyInstanceUID).instances[0].instance.state.value == "purged"
 
 
+def test_what_an_archive_commits_to_need_not_be_kept_and_is_committed_to_ever_after(tmp_path: Path) -> None:
+    there, not_there = datasets.chest(), datasets.chest()
+    with CommittingArchive() as archive, Site(tmp_path, archive_port=archive.port) as site:
+        archive.reason = lambda uid: 0 if uid == there.SOPInstanceUID else 0x0112
+        site.modality.store(there, not_there)
+        site.modality.ask(there, not_there)
+        with site.delivering():
+            assert site.modality.reasons() == {there.SOPInstanceUID: 0, not_there.SOPInstanceUID: 0}
+            wait_for("both to be asked about", lambda: len({uid for _, some in archive.requests for uid in some}) == 2)
+            wait_for("the archive's word", lambda: _pledged(site) == 1)
+        site.conclude()
+        assert site.purge() == 1
+        assert site.node.study(there.StudyInstanceUID).instances[0].instance.state.value == "purged"
+        site.modality.ask(there)
+        with site.delivering():
+            wait_for("the second report", lambda: len(site.modality.reports) == 2)
+        assert site.modality.reasons() == {there.SOPInstanceUID: 0}
+        # not asked again at once about what the archive does not have
+        assert sum(not_there.SOPInstanceUID in some for _, some in archive.requests) == 1
+
+
 def test_what_was_purged_is_not_pledged(site: Site) -> None:
     image = datasets.chest()
     site.modality.store(image)
@@ -221,8 +244,7 @@ def test_bytes_that_are_damaged_are_not_pledged(site: Site) -> None:
     site.modality.ask(image)
     with site.delivering():
         assert site.modality.reasons() == {image.SOPInstanceUID: 0x0112}
-    with site.node.ledger.reading() as tx:
-        assert pledges.count(tx) == 0
+    assert _pledged(site) == 0
 
 
 def test_another_class_is_a_conflict(site: Site) -> None:
@@ -304,10 +326,14 @@ def test_a_peer_that_never_takes_its_report_is_given_up(site: Site) -> None:
     with site.delivering():
         wait_for("the end", lambda: not _owed(site))
     assert len(site.modality.reports) == 1
-    with site.node.ledger.reading() as tx:
-        assert pledges.count(tx) == 1
+    assert _pledged(site) == 1
 
 
 def _owed(site: Site) -> Sequence[pledges.Owed]:
     with site.node.ledger.reading() as tx:
         return pledges.owed(tx)
+
+
+def _pledged(site: Site) -> int:
+    with site.node.ledger.reading() as tx:
+        return pledges.count(tx)
