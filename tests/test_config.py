@@ -73,6 +73,13 @@ def test_a_destination_that_is_off_gets_nothing_encoded(configuration: Path) -> 
             ARCHIVE + MODALITY + MODALITY.replace("room1", "room2") + "threshold = 0.4",
             r"peers\.room1\.threshold.*room2",
         ),
+        (ARCHIVE + MODALITY + "asks_commitment = true", "'room1': Storage Commitment needs its host and port"),
+        (
+            ARCHIVE.replace('mode = "hold"', "commitment = true"),
+            "'archive' is asked for commitment, but is no destination",
+        ),
+        (ARCHIVE + "asks_commitment = true", "'archive' asks for commitment, but sends nothing"),
+        (ARCHIVE + "commitment_timeout = 0", r"peers\.0\.commitment_timeout"),
         ("[tls]\nreceive = true", "tls: receive = true needs certificate"),
         ('[tls]\nreceive = true\ncertificate = "node.pem"', "tls: mutual = true needs ca"),
         ('[tls]\nkey = "node.key"', "tls: key without certificate"),
@@ -85,6 +92,10 @@ def test_a_destination_that_is_off_gets_nothing_encoded(configuration: Path) -> 
         (
             '[receive]\nhost = "0.0.0.0"\n' + ARCHIVE + MODALITY + 'user = "room"\nuser_secret = "env:PASSCODE"',
             r"peers\.room1\.user: its passcode would come unencrypted",
+        ),
+        (
+            '[receive]\nhost = "0.0.0.0"\n' + ARCHIVE + 'commitment = true\nuser = "us"\nuser_secret = "env:PASSCODE"',
+            r"peers\.archive\.user: its passcode would come unencrypted",
         ),
     ],
 )
