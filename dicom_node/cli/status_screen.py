@@ -49,9 +49,8 @@ def _print_node(out: Console, look: Status) -> None:
     )
     if queues.pledged_instances or queues.owed_reports:
         waiting = f"; {counted(queues.owed_reports, 'peer')} waiting for a report" if queues.owed_reports else ""
-        out.print(
-            f"{counted(queues.pledged_instances, 'image')} pledged to peers, kept until an archive commits to them{waiting}"
-        )
+        pledged = counted(queues.pledged_instances, "image")
+        out.print(f"{pledged} pledged to peers, kept until an archive commits to them{waiting}")
     if queues.failed_jobs:
         failed = f"{counted(queues.failed_jobs, 'analysis', 'analyses')} failed; try again"
         _print_line(out, Line(text=failed, command="chexnode retry --all", wanted=True), indent=0)
