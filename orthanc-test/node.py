@@ -109,7 +109,9 @@ class Node:
     def run(self, *arguments: str) -> str:
         """What a command of the node's prints, its configuration given."""
         command = [sys.executable, "-m", "dicom_node", *arguments, "--config", str(self.configuration)]
-        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
 
     def status(self, *options: str) -> Any:
         """What `chexnode status --json` says."""

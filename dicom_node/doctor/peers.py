@@ -3,13 +3,14 @@
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 
-from dicom_node.config import PeerSection, Settings
+from dicom_node.config import Ask, PeerSection, Settings
 from dicom_node.dimse.association import Timeouts
 from dicom_node.dimse.peers import echo_peer
 from dicom_node.doctor.check import Check, failed, ok, warning
 from dicom_node.doctor.specimen import STUDY_INSTANCE_UID
 from dicom_node.domain import Mode
 from dicom_node.errors import ConfigurationError, PeerUnavailable, Refused
+from dicom_node.query.asking import archive_of, asked_of
 from dicom_node.query.web import WebArchive
 
 #: peers that are asked at the same time
@@ -18,7 +19,7 @@ _AT_ONCE = 8
 
 def checks(settings: Settings) -> Iterator[Check]:
     """One check an address, in the configuration's order."""
-    asked = [(ask, peer) for peer in settings.peers for ask in _ways(peer)]
+    asked = [(ask, peer) for peer in settings.peers for ask in (*_ways(peer), *_looks(peer))]
     with ThreadPoolExecutor(_AT_ONCE) as pool:
         yield from pool.map(lambda each: each[0](each[1], settings), asked)
 
@@ -28,6 +29,25 @@ def _ways(peer: PeerSection) -> Iterator[Callable[[PeerSection, Settings], Check
         yield _ask
     if peer.dicomweb_url:
         yield web
+
+
+def _looks(peer: PeerSection) -> Iterator[Callable[[PeerSection, Settings], Check]]:
+    if peer.mode in (Mode.SEND, Mode.HOLD) and peer.ask is not Ask.OFF:
+        yield _look
+
+
+def _look(peer: PeerSection, settings: Settings) -> Check:
+    """Whether the archive behind `peer` answers the last look: it is asked for a study that no patient has."""
+    what = f"last look {peer.name}"
+    asked = asked_of(peer, settings.peers)
+    calling, section = settings.node.ae_title, settings.deliver
+    archive = archive_of(asked, peer.ask, calling=calling, section=section, tls=settings.tls)
+    try:
+        archive.study(STUDY_INSTANCE_UID)
+        archive.instances(STUDY_INSTANCE_UID)
+    except (Refused, PeerUnavailable, ConfigurationError) as error:
+        return failed(what, str(error), 'results for it wait until it can be asked; or set ask = "off"')
+    return ok(what, f"{asked.name} answers {'C-FIND' if peer.ask is Ask.FIND else 'QIDO-RS'}")
 
 
 def web(peer: PeerSection, settings: Settings) -> Check:

@@ -14,7 +14,7 @@ from dicom_node.domain import DeliveryState
 from dicom_node.ledger import pledges, processes
 from dicom_node.ledger.commitments import Reference
 from tests.cli.conftest import Run
-from tests.peers import free_port, storescp
+from tests.peers import dcmqrscp, free_port, storescp
 from tests.site import Site, configure
 
 
@@ -195,3 +195,18 @@ def test_peers_that_do_not_answer(tmp_path: Path) -> None:
     off = settings.peers[0].model_copy(update={"mode": None})
     checks = list(peers.checks(settings.model_copy(update={"peers": (off,)})))
     assert "may send all the same" in said(checks, Health.WARNING)
+
+
+@pytest.mark.peer
+def test_an_archive_is_asked_whether_it_answers_the_last_look(tmp_path: Path) -> None:
+    with storescp(tmp_path / "got", called="ARCHIVE") as (port, _):
+        configure(tmp_path, port=free_port(), archive_port=port, mode="send")
+        settings = loaded(tmp_path, ask='"find"')
+        wrong = said(list(peers.checks(settings)), Health.FAILED)
+        assert "last look archive" in wrong
+        assert "results for it wait" in wrong
+    (tmp_path / "qr").mkdir()
+    with dcmqrscp(tmp_path / "qr") as port:
+        asked = settings.destinations[0].model_copy(update={"port": port})
+        checks = peers.checks(settings.model_copy(update={"peers": (asked,)}))
+        assert "last look archive: archive answers C-FIND" in said(list(checks), Health.OK)
