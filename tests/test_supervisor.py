@@ -123,11 +123,12 @@ def test_sighup_takes_new_settings_and_drops_no_association(node: Served) -> Non
         node.process.send_signal(signal.SIGHUP)
 
         def renewed() -> bool:
+            assert opened.send_c_echo().Status == 0x0000
             now = node.roles()
             others = [role for role in before if role != "receive"]
             return set(now) == set(before) and all(now[role] != before[role] for role in others)
 
-        wait_for("the other roles to start again", renewed, seconds=PATIENCE)
+        wait_for("the other roles to start again", renewed, seconds=PATIENCE, every=0.2)
         wait_for("the new peer to get in", lambda: echoed(echoscu(node.port, calling="ROOM")), seconds=PATIENCE)
         assert node.roles()["receive"] == before["receive"]
         assert opened.send_c_echo().Status == 0x0000
