@@ -33,6 +33,9 @@ class CommittingArchive:
         self.node_port = node_port
         self.way = way
         self.reason: Callable[[str], int] = lambda uid: 0
+        #: cleared: requests are taken and not answered until it is set
+        self.answering = threading.Event()
+        self.answering.set()
         #: what N-ACTION is answered with
         self.status = 0x0000
         #: how often each SOP Instance UID came
@@ -55,6 +58,7 @@ class CommittingArchive:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self.answering.set()
         for thread in self._reporting:
             thread.join(20)
         assert self._server is not None
@@ -70,6 +74,7 @@ class CommittingArchive:
         assert event.request.RequestedSOPInstanceUID == StorageCommitmentPushModelInstance
         uids = [str(item.ReferencedSOPInstanceUID) for item in request.ReferencedSOPSequence]
         self.requests.append((str(request.TransactionUID), uids))
+        self.answering.wait(30)
         if self.status == 0x0000 and self.way is not Way.NONE:
             over = event.assoc if self.way is Way.SAME else None
             self._reporting.append(threading.Thread(target=self.report, args=(request, over)))

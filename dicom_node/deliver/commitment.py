@@ -22,8 +22,8 @@ from dicom_node.dimse.commitment import (
     encoded,
 )
 from dicom_node.dimse.contexts import commitment_contexts
-from dicom_node.dimse.peers import open_peer
 from dicom_node.dimse.conversation import PeerRequest
+from dicom_node.dimse.peers import open_peer
 from dicom_node.dimse.status import is_stored
 from dicom_node.errors import NothingAccepted, PeerUnavailable, Refused, Retryable
 from dicom_node.ledger import Ledger, Listener, commitments, pledges

@@ -23,6 +23,7 @@ from dicom_node.sections import RetentionSection
 from tests.committing import CommittingArchive, Way
 from tests.deliver.archives import Archive
 from tests.deliver.node import PARAMETERS, Node, peer, settings_of
+from tests.deliver.test_role import process
 from tests.peers import association, free_port
 from tests.waiting import wait_for
 
@@ -189,6 +190,45 @@ def test_an_archive_that_is_away_is_asked_once_it_is_back(nodes: list[Node], tmp
         assert node.deliveries()[0].commitment_attempts == 0
         with delivering(node.settings):
             wait_for("commitment", lambda: node.states() == ["committed"])
+
+
+def test_an_archive_that_does_not_answer_holds_up_no_delivery_and_no_other_archive(
+    nodes: list[Node], tmp_path: Path
+) -> None:
+    with CommittingArchive() as stuck, CommittingArchive() as healthy:
+        stuck.answering.clear()
+        wanted = [{**peer(name, each.port), "commitment": True} for name, each in (("stuck", stuck), ("good", healthy))]
+        nodes.append(Node(settings_of(tmp_path, *wanted, deliver={"response_timeout": 3})))
+        node = nodes[-1]
+        node.queue("stuck", node.result(STUDY))
+        with delivering(node.settings):
+            wait_for("the request", lambda: stuck.requests)
+            node.queue("stuck", node.result(STUDY))
+            node.queue("good", node.result(STUDY))
+            wait_for("the healthy one", lambda: node.states("good") == ["committed"])
+            wait_for("delivery to the stuck one", lambda: node.states("stuck") == ["uncommitted", "uncommitted"])
+            stuck.answering.set()
+            wait_for("commitment", lambda: set(node.states("stuck")) == {"committed"})
+
+
+def test_killed_while_it_asked_it_asks_again(nodes: list[Node], tmp_path: Path) -> None:
+    with CommittingArchive() as archive:
+        archive.answering.clear()
+        config = tmp_path / "chexnode.toml"
+        folder = tmp_path / "node"
+        config.write_text(
+            f'[node]\nfolder = "{folder}"\n[[peers]]\nname = "archive"\nae_title = "ARCHIVE"\nhost = "127.0.0.1"\n'
+            f'port = {archive.port}\nmode = "send"\ncommitment = true\ncommitment_timeout = 0.5\n'
+        )
+        node = make(nodes, folder, archive.port)
+        node.queue("archive", node.result(STUDY))
+        with process(config):
+            wait_for("the request", lambda: archive.requests, seconds=60)
+        assert node.states() == ["uncommitted"]
+        archive.answering.set()
+        with process(config):
+            wait_for("commitment", lambda: node.states() == ["committed"], seconds=60)
+        assert len({transaction for transaction, _ in archive.requests}) > 1
 
 
 @pytest.mark.parametrize("trouble", ["no such service", "N-ACTION refused"])
