@@ -11,7 +11,9 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from sqlalchemy import select
 
 from dicom_node.domain import (
+    ARRIVED,
     TRANSITIONS,
+    CommitmentState,
     DeliveryState,
     InstanceState,
     JobState,
@@ -25,6 +27,7 @@ from dicom_node.domain import (
 from dicom_node.errors import LostRace
 from dicom_node.ledger import (
     Ledger,
+    commitments,
     deliveries,
     instances,
     jobs,
@@ -35,6 +38,7 @@ from dicom_node.ledger import (
     versions,
     withdrawals,
 )
+from dicom_node.ledger.commitments import Asked
 from dicom_node.ledger.deliveries import ClaimedDelivery, NewDelivery
 from dicom_node.ledger.identity import Identity
 from dicom_node.ledger.instances import Outcome
@@ -49,9 +53,10 @@ _NOUNS: dict[str, type[State]] = {
     "job": JobState,
     "result": ResultState,
     "delivery": DeliveryState,
+    "commitment": CommitmentState,
 }
 #: a row is made in one of these
-_FIRST = {"open", "received", "queued", "kept", "held", "pending"}
+_FIRST = {"open", "received", "queued", "kept", "held", "pending", "awaited"}
 _IMAGES = st.integers(min_value=1, max_value=3)
 _PICTURES = st.sampled_from(["picture", "picture", "other picture"])
 
@@ -69,6 +74,7 @@ class Histories(RuleBasedStateMachine):
         self.now = 0.0
         self.claims: list[ClaimedJob] = []
         self.sendings: list[ClaimedDelivery] = []
+        self.asked: list[Asked] = []
         self.results = 0
         self.known: set[str] = set()
         #: by SOP Instance UID; None: a person may have chosen an older one
@@ -172,7 +178,7 @@ class Histories(RuleBasedStateMachine):
     def conclude(self, held: bool) -> None:
         self.world.through(now=self.now, held=held)
 
-    @rule(data=st.data(), end=st.sampled_from(["stored", "refused", "retry"]))
+    @rule(data=st.data(), end=st.sampled_from(["stored", "uncommitted", "refused", "retry"]))
     def send(self, data: st.DataObject, end: str) -> None:
         self.sendings += self.world.sending(now=self.now, limit=1)
         if not self.sendings:
@@ -183,6 +189,8 @@ class Histories(RuleBasedStateMachine):
             with self.world.ledger.transaction() as tx:
                 if end == "stored":
                     deliveries.stored(tx, claim, self.now)
+                elif end == "uncommitted":
+                    deliveries.stored(tx, claim, self.now, ask_at=self.now)
                 elif end == "refused":
                     deliveries.refused(tx, claim, self.now, "no")
                 else:
@@ -190,13 +198,52 @@ class Histories(RuleBasedStateMachine):
         except LostRace:
             pass
 
-    @rule(what=st.sampled_from(["release", "abandon", "requeue", "retry", "accept"]))
+    @rule(within=st.sampled_from([5.0, 500.0]))
+    def ask_for_commitment(self, within: float) -> None:
+        self.results += 1
+        with self.world.ledger.transaction() as tx:
+            asked = commitments.ask(
+                tx,
+                destination="pacs",
+                transaction_uid=f"2.25.{self.results}",
+                now=self.now,
+                gather=0.0,
+                report_by=self.now + within,
+                limit=3,
+            )
+        if asked is not None:
+            self.asked.append(asked)
+
+    @rule(data=st.data(), how=st.sampled_from(["committed", "failed", "unheard", "refused"]))
+    def report(self, data: st.DataObject, how: str) -> None:
+        """The destination answers one of the requests that it ever got, perhaps late, perhaps twice."""
+        if not self.asked:
+            return
+        asked = data.draw(st.sampled_from(self.asked))
+        uids = [each.sop_instance_uid for each in asked.references]
+        with self.world.ledger.transaction() as tx:
+            if how in ("unheard", "refused"):
+                counts = how == "refused"
+                commitments.unheard(tx, asked, now=self.now, not_before=self.now + 5, error="no", counts=counts)
+                return
+            assert commitments.answer(
+                tx,
+                destinations=["pacs"],
+                transaction_uid=asked.transaction_uid,
+                committed=uids if how == "committed" else (),
+                failures={} if how == "committed" else dict.fromkeys(uids, 0x0112),
+                now=self.now,
+            )
+
+    @rule(what=st.sampled_from(["release", "abandon", "forgo", "requeue", "retry", "accept"]))
     def operate(self, what: str) -> None:
         with self.world.ledger.transaction() as tx:
             if what == "release":
                 deliveries.release(tx, now=self.now)
             elif what == "abandon":
                 deliveries.abandon(tx, now=self.now, reason="by hand", destination="pacs")
+            elif what == "forgo":
+                commitments.forgo(tx, now=self.now, reason="by hand", destination="pacs")
             elif what == "requeue":
                 deliveries.requeue(tx, now=self.now)
             elif what == "retry":
@@ -338,7 +385,16 @@ class Histories(RuleBasedStateMachine):
             for state, current, withdrawn in rows.all():
                 assert not current
                 assert state not in ("held", "failed") or withdrawn is not None
-                assert state != "stored" or withdrawn is not None
+                assert state not in {arrived.value for arrived in ARRIVED} or withdrawn is not None
+
+    @invariant()
+    def what_is_committed_was_said_to_be(self) -> None:
+        with self.world.ledger.reading() as tx:
+            items = select(schema.commitment_item.c.delivery_id).where(schema.commitment_item.c.failure_reason == 0)
+            unsaid = select(schema.delivery.c.id).where(
+                schema.delivery.c.state == "committed", schema.delivery.c.id.not_in(items)
+            )
+            assert tx.execute(unsaid).all() == []
 
     @invariant()
     def a_lease_belongs_to_who_runs(self) -> None:
