@@ -55,9 +55,11 @@ class _Connection:
         self.thread: threading.Thread | None = None
         self.request: AssociationRequest | None = None
         self.associated = False
+        self.hung_up = False
 
     def hang_up(self) -> None:
         """From any thread: its own thread wakes up, and closes the socket."""
+        self.hung_up = True
         hang_up(self.socket)
 
 
@@ -273,6 +275,8 @@ class Server:
         wrapped = context.wrap_socket(connection.socket, server_side=True, do_handshake_on_connect=False)
         # at once: the plain socket is empty now, and whoever is silent from here on must still be able to make way
         connection.socket = wrapped
+        if connection.hung_up:  # while it was neither the one nor the other
+            raise WireError("hung up before its handshake")
         wrapped.settimeout(max(0.001, deadline - time.monotonic()))
         wrapped.do_handshake()
         return wrapped.getpeercert()
