@@ -6,8 +6,9 @@ import socket
 import subprocess
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import pytest
@@ -117,13 +118,14 @@ def storescp(
 
 
 @contextlib.contextmanager
-def dcmqrscp(folder: Path) -> Iterator[int]:
-    """dcmtk's archive, listening as ARCHIVE."""
+def dcmqrscp(folder: Path, knows: Mapping[str, int] = MappingProxyType({})) -> Iterator[int]:
+    """dcmtk's archive, listening as ARCHIVE; it sends to AE titles that it `knows`, at their ports."""
+    hosts = "".join(f"{title} = ({title}, {LOOPBACK}, {port})\n" for title, port in knows.items())
     port = free_port()
     (folder / "db").mkdir()
     (folder / "dcmqrscp.cfg").write_text(
         f"NetworkTCPPort = {port}\nMaxPDUSize = 16384\nMaxAssociations = 4\n"
-        "HostTable BEGIN\nHostTable END\nVendorTable BEGIN\nVendorTable END\n"
+        f"HostTable BEGIN\n{hosts}HostTable END\nVendorTable BEGIN\nVendorTable END\n"
         f"AETable BEGIN\nARCHIVE {folder}/db RW (100, 1024mb) ANY\nAETable END\n"
     )
     process = subprocess.Popen(

@@ -10,7 +10,7 @@ from sqlalchemy import select
 from dicom_node.conclude.complete import complete_quiet, conclude_ready
 from dicom_node.conclude.report import Reporter
 from dicom_node.domain import DeliveryState, Kind, Profile, StudyState
-from dicom_node.ledger import deliveries, results, studies
+from dicom_node.ledger import caught_up, deliveries, results, studies
 from dicom_node.ledger.schema import report
 from tests.deliver.node import Node, peer, sender, settings_of
 
@@ -38,7 +38,8 @@ def conclude(node: Node, now: float) -> None:
     """One look, as the role does it."""
     complete_quiet(node.ledger, node.settings.conclude, now=now)
     reporter = Reporter(node.ledger, node.spool, node.settings.results)
-    conclude_ready(node.ledger, node.settings.conclude, reporter, node.settings.route, now=now)
+    settings = node.settings
+    conclude_ready(node.ledger, settings.conclude, reporter, settings.route, named=settings.named, now=now)
 
 
 def sent_to(node: Node) -> list[tuple[str, str, str]]:
@@ -203,3 +204,26 @@ def lacked(node: Node) -> list[str]:
     """What each conclusion lacked, as the ledger has it."""
     with node.ledger.reading() as tx:
         return list(tx.execute(select(report.c.missing).order_by(report.c.id)).scalars())
+
+
+def test_what_the_node_fetched_goes_where_it_was_named_for_and_nowhere_else(node: Node) -> None:
+    uid = str(generate_uid())
+    node.arrive(uid, now=T0)
+    with node.ledger.transaction() as tx:
+        caught_up.name(tx, ["1.2.826.7"], destination="ohif", now=T0)
+        caught_up.name(tx, ["1.2.826.8"], destination="off", now=T0)
+        caught_up.name(tx, ["1.2.826.9"], destination="gone", now=T0)
+    for image in ("1.2.826.7", "1.2.826.8", "1.2.826.9"):
+        node.arrive(uid, sop_uid=image, now=T0)
+    by_itself = node.result(uid)
+    fetched = node.result(uid, Kind.SEG, profile=Profile.OHIF)
+    node.analyse(by_itself, node.result(uid, Kind.SEG, profile=Profile.OHIF), now=T0)
+    node.analyse(fetched, node.result(uid), now=T0)
+    node.analyse(node.result(uid), now=T0)
+    node.analyse(node.result(uid), node.result(uid, profile=Profile.OHIF), now=T0)
+    conclude(node, T0 + 10)
+    assert [(destination, sent) for destination, sent, _ in sent_to(node)] == [
+        ("archive", by_itself.sop_instance_uid),
+        ("held", by_itself.sop_instance_uid),
+        ("ohif", fetched.sop_instance_uid),
+    ]

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pydicom import dcmread
 from pydicom.dataset import Dataset
 from pydicom.uid import DigitalXRayImageStorageForPresentation, ImplicitVRLittleEndian, generate_uid
 from pynetdicom import AE, evt
@@ -159,3 +160,68 @@ def test_an_archive_that_gives_nothing_back(answers: tuple[Any, ...], said: str)
 def test_who_only_stores_gives_nothing_back(tmp_path: Path) -> None:
     with storescp(tmp_path / "got", called="ARCHIVE") as (port, _), pytest.raises(Refused, match="gives nothing back"):
         archive(port).retrieve(held(datasets.chest()), [ImplicitVRLittleEndian])
+
+
+@pytest.mark.peer
+def test_a_study_tells_whose_it_is_and_a_range_of_days_finds_it(tmp_path: Path) -> None:
+    first = datasets.chest(
+        StudyInstanceUID=STUDY, PatientID="P-1", AccessionNumber="A-1", StudyDate="20260301", StudyTime="120500"
+    )
+    other = datasets.chest(StudyInstanceUID="1.2.5", StudyDate="20260303")
+    with dcmqrscp(tmp_path) as port:
+        files = [datasets.write(each, tmp_path) for each in (first, other)]
+        assert storescu(port, *files, called="ARCHIVE", options=["-R"]).returncode == 0
+        found = archive(port).study(STUDY)
+        assert archive(port).study("1.2.404") is None
+        days = [archive(port).studies(*days) for days in (("20260301", "20260302"), ("20260304", "20260305"))]
+    assert found is not None
+    assert (found.patient_id, found.accession_number, found.study_date) == ("P-1", "A-1", "20260301")
+    assert "P-1" not in repr(found)
+    assert [[each.study_instance_uid for each in some] for some in days] == [[STUDY], []]
+
+
+def test_what_an_archive_does_not_tell_is_not_empty() -> None:
+    with finder((0xFF00, match(StudyInstanceUID=STUDY, PatientID="P-1", AccessionNumber="")), (0x0000, None)) as port:
+        found = archive(port).study(STUDY)
+    assert found is not None
+    assert (found.patient_id, found.accession_number, found.issuer_of_patient_id) == ("P-1", "", None)
+    assert found.modalities == ()
+
+
+def test_a_study_that_was_not_asked_for_is_no_answer() -> None:
+    with finder((0xFF00, match(StudyInstanceUID="1.2.5", PatientID="P-1")), (0x0000, None)) as port:
+        assert archive(port).study(STUDY) is None
+
+
+def test_an_image_is_found_in_whichever_study_it_is() -> None:
+    there = match(StudyInstanceUID="1.2.5", SeriesInstanceUID="1.2.6", SOPInstanceUID="1.2.7")
+    another = match(StudyInstanceUID="1.2.5", SeriesInstanceUID="1.2.6", SOPInstanceUID="1.2.8")
+    with finder((0xFF00, there), (0xFF00, another), (0x0000, None)) as port:
+        (found,) = archive(port).whereabouts("1.2.7")
+    assert (found.study_instance_uid, found.series_instance_uid) == ("1.2.5", "1.2.6")
+    with finder((0xA900, None)) as port:
+        assert archive(port).whereabouts("1.2.7") == (), "it answers no relational query"
+
+
+@pytest.mark.peer
+def test_an_archive_sends_what_it_is_asked_for_and_nothing_else(tmp_path: Path) -> None:
+    wanted, other = (datasets.chest(StudyInstanceUID=STUDY) for _ in range(2))
+    (tmp_path / "qr").mkdir()
+    with (
+        storescp(tmp_path / "got", called="CHEXNODE") as (to, got),
+        dcmqrscp(tmp_path / "qr", {"CHEXNODE": to}) as port,
+    ):
+        files = [datasets.write(each, tmp_path) for each in (wanted, other)]
+        assert storescu(port, *files, called="ARCHIVE", options=["-R"]).returncode == 0
+        archive(port).send([held(wanted)], to="CHEXNODE")
+        assert [str(dcmread(path).SOPInstanceUID) for path in got.iterdir()] == [wanted.SOPInstanceUID]
+        with pytest.raises(Refused, match=r"C-MOVE|nothing to send"):
+            archive(port).send([held(datasets.chest(StudyInstanceUID="1.2.404"))], to="CHEXNODE")
+        with pytest.raises(Refused, match="A801: does it know NOBODY"):
+            archive(port).send([held(wanted)], to="NOBODY")
+
+
+@pytest.mark.peer
+def test_who_only_stores_sends_nothing_on_request(tmp_path: Path) -> None:
+    with storescp(tmp_path / "got", called="ARCHIVE") as (port, _), pytest.raises(Refused, match="none of the"):
+        archive(port).send([held(datasets.chest())], to="CHEXNODE")

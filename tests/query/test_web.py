@@ -114,3 +114,38 @@ def test_what_is_no_object_is_refused(service: StoreService, reply: Reply) -> No
     service.documents[OBJECT] = reply
     with pytest.raises(Refused, match=r"no DICOMweb|404"):
         archive(service).retrieve(HELD)
+
+
+def studies(*uids: str) -> Reply:
+    return Reply(body=json.dumps([item(t0020000D=uid, t00100020="P-1", t00080050="") for uid in uids]).encode())
+
+
+def test_a_study_tells_whose_it_is(service: StoreService) -> None:
+    service.documents["/studies"] = studies("1.2.4", "1.2.3")
+    found = archive(service).study("1.2.3")
+    assert found is not None
+    assert (found.patient_id, found.accession_number, found.issuer_of_patient_id) == ("P-1", "", None)
+    assert archive(service).study("1.2.404") is None
+
+
+def test_a_service_that_knows_no_pages_is_asked_until_nothing_new_comes(service: StoreService) -> None:
+    service.documents["/studies"] = studies(*(f"1.2.{number}" for number in range(100)))
+    assert len(archive(service).studies("20260301", "20260302")) == 100
+
+
+def test_an_image_is_found_in_whichever_study_it_is(service: StoreService) -> None:
+    there = item(t0020000D="1.2.9", t0020000E="1.2.4", t00080018="1.2.5")
+    service.documents["/instances"] = Reply(body=json.dumps([there, item(t00080018="1.2.5")]).encode())
+    (found,) = archive(service).whereabouts("1.2.5")
+    assert (found.study_instance_uid, found.series_instance_uid) == ("1.2.9", "1.2.4")
+    service.documents["/instances"] = Reply(status=400, body=b"")
+    assert archive(service).whereabouts("1.2.5") == (), "it searches in one study at a time"
+
+
+def test_a_file_comes_back_octet_for_octet(service: StoreService) -> None:
+    file = datasets.file_bytes(chest())
+    service.documents[OBJECT] = multipart(file)
+    assert archive(service).file(HELD) == file
+    service.documents[OBJECT] = multipart(file, file)
+    with pytest.raises(Refused, match="no DICOMweb"):
+        archive(service).file(HELD)
