@@ -3,11 +3,12 @@
 # with the address of an index that holds PyTorch's CPU builds spares the download of CUDA.
 PYTHON ?= python3
 PIP ?=
+FAULTS ?=
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: help demo install test check train clean
+.PHONY: help demo install test check train audit sbom clean
 
 help:            ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## */  make \1\t/'
@@ -29,11 +30,21 @@ test: check      ## lint, types, walls, then every test; says which peers are mi
 	@$(BIN)/python tests/missing.py
 	$(BIN)/python -m pytest
 
+faults: install  ## the long schedule of faults, then its table; goes on where it was stopped (FAULTS="--minutes 15")
+	$(BIN)/python -m tests.faults $(FAULTS)
+
 check: install   ## ruff, mypy --strict, import-linter
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+audit: install   ## known vulnerabilities in the pinned versions; AUDIT="…" are options of pip-audit
+	@$(BIN)/python deploy/audit.py $(AUDIT)
+
+sbom: install    ## build/sbom.cdx.json: what .venv holds, as CycloneDX
+	@mkdir -p build
+	$(BIN)/cyclonedx-py environment --pyproject pyproject.toml --output-reproducible $(BIN)/python --output-file build/sbom.cdx.json
 
 clean:           ## forget .venv and caches
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis build *.egg-info

@@ -7,6 +7,7 @@ brings no graph, torch does the work.
 
 import hashlib
 import importlib.util
+import os
 
 import torch
 from torch import Tensor
@@ -30,6 +31,8 @@ class OnnxNetwork:
 
     def __init__(self, graph: bytes, network: LocalizationUNet) -> None:
         """Raises ModelError when this version of ONNX Runtime cannot run the graph, or it is another network's."""
+        # it would tell its makers of each session over the network, and keep a file of that in the home folder
+        os.environ["ORT_DISABLE_TELEMETRY"] = "1"
         import onnxruntime
         from onnxruntime.capi import onnxruntime_pybind11_state as errors
 
