@@ -9,7 +9,7 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -158,6 +158,11 @@ class Hospital:
         )
         self._archive.__enter__()
 
+    def awkward(self, *awkward: Manner) -> None:
+        """The archive is up again, with these manners."""
+        self.close_archive()
+        self.open_archive(*awkward)
+
     def close_archive(self) -> None:
         if self._archive is not None:
             self._archive.__exit__(None, None, None)
@@ -243,6 +248,18 @@ class Hospital:
             wait_for("the node to take an image", stored, seconds=seconds, every=0.1)
             self.acknowledged[str(dataset.SOPInstanceUID)] = dataset
 
+    def send_together(self, paths: Sequence[Path]) -> None:
+        """Store files over one association."""
+        answers = list(send_files(paths, "127.0.0.1", self.port, called="CHEXNODE", calling="ARCHIVE"))
+        assert all(each.stored for each in answers), [each.detail for each in answers if not each.stored]
+
+    def through_the_archive(self, *sent: Dataset) -> None:
+        """A modality stores data sets in the archive, which routes them to the node."""
+        for dataset in sent:
+            path = datasets.write(dataset, self.folder)
+            [one] = send_files([path], "127.0.0.1", self.archive_port, called="ARCHIVE", calling="MODALITY")
+            assert one.stored
+
     @contextlib.contextmanager
     def sending(self, *sent: Dataset) -> Iterator[None]:
         """The same in a thread of its own; all of it is acknowledged on leaving."""
@@ -284,6 +301,10 @@ class Hospital:
                 " + (SELECT count(*) FROM delivery WHERE state NOT IN ('stored', 'committed', 'failed', 'abandoned'))"
             )[0][0]
         )
+
+    def ended(self) -> int:
+        """Jobs that have ended, however."""
+        return int(self.ask("SELECT count(*) FROM job WHERE state NOT IN ('queued', 'running')")[0][0])
 
     def ask(self, query: str) -> list[tuple[Any, ...]]:
         """What the ledger says."""

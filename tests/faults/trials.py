@@ -6,7 +6,7 @@ The short schedule (test_*.py) tries each once; the long one (`make faults`) as 
 import random
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 from pydicom.dataset import Dataset
@@ -60,6 +60,8 @@ class Outcome:
     duplicated: tuple[str, ...]
     #: seconds from the fault (from its end, where it lasts) until everything had come back
     recovered: float
+    #: the system call that was chosen, if one was
+    point: str = ""
 
 
 Trial = Callable[[Hospital, random.Random], Outcome]
@@ -74,7 +76,8 @@ def killed_at_a_point(role: Role, point: Point, site: Hospital, _: random.Random
             wait_for("the kill, or the end of the load", lambda: _over(site, pid, ends), seconds=90)
             struck = time.monotonic()
         tried = not alive(pid)
-    return _outcome(site, f"{role.value} killed at a system call", struck, tried=tried)
+    outcome = _outcome(site, f"{role.value} killed at a system call", struck, tried=tried)
+    return replace(outcome, point=str(point))
 
 
 def killed_at_random(role: Role, site: Hospital, chance: random.Random) -> Outcome:
@@ -199,8 +202,8 @@ def _outcome(site: Hospital, fault: str, struck: float, *, tried: bool = True) -
 
 #: trials of the archive's and the worker's faults, which kill nothing
 FAULTS: Mapping[str, Trial] = {
-    "frozen": worker_frozen,
-    "frozen-in-mid-work": worker_frozen_in_mid_work,
+    "worker-frozen": worker_frozen,
+    "worker-frozen-in-mid-work": worker_frozen_in_mid_work,
     "archive-down": archive_away,
     "archive-full": archive_full,
     "archive-drops": partial(archive_awkward, Manner.DROP_AFTER_STORE, "archive stores and hangs up"),
@@ -214,8 +217,8 @@ def kills(round_number: int) -> dict[str, Trial]:
     for role, points in POINTS.items():
         # every second round at random; the others walk through the points
         if round_number % 2:
-            trials[f"kill-{role.value}-random"] = partial(killed_at_random, role)
+            trials[f"{role.value}-killed-at-random"] = partial(killed_at_random, role)
         else:
             point = points[round_number // 2 % len(points)]
-            trials[f"kill-{role.value}-{point}"] = partial(killed_at_a_point, role, point)
-    return trials | {"kill-supervisor": supervisor_killed, "kill-everything": everything_killed}
+            trials[f"{role.value}-killed-at-call"] = partial(killed_at_a_point, role, point)
+    return trials | {"supervisor-killed": supervisor_killed, "everything-killed": everything_killed}
