@@ -27,7 +27,10 @@ def _room(role: Role, renewals: Iterator[Settings]) -> Callable[[Settings, threa
     elif role is Role.ANALYSE:
         from dicom_node.analyse.role import run
     else:
-        from dicom_node.deliver.role import run
+        from dicom_node.deliver import role as deliver
+        from dicom_node.receive.fetched import taking_in
+
+        return functools.partial(deliver.run, taking_in=taking_in)
     return run
 
 

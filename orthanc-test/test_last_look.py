@@ -21,8 +21,12 @@ def asking(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     site = Site(tmp_path_factory.mktemp("asking"), routes=False)
     configuration = site.node.configuration
     url = f"http://127.0.0.1:{site.orthanc.http_port}/dicom-web"
-    asks = f'mode = "hold"\nask = "{request.param}"\ndicomweb_url = "{url}"'
-    configuration.write_text(configuration.read_text().replace('mode = "send"', asks))
+    # the peer that is asked over the web has no address for C-MOVE: what was changed is had by WADO-RS
+    asked = "orthanc" if request.param is Ask.FIND else "web"
+    asks = f'mode = "hold"\nask = "{request.param}"\nask_peer = "{asked}"'
+    web = f'[[peers]]\nname = "web"\ndicomweb_url = "{url}"\n'
+    text = configuration.read_text().replace("sends = true", f"sends = true\nport = {site.orthanc.dicom_port}")
+    configuration.write_text(text.replace('mode = "send"', asks) + web)
     try:
         site.start()
         yield site
@@ -152,7 +156,7 @@ def test_what_has_new_uids_by_now_makes_no_study_of_its_own(asking: Site, way: s
     if way == "merge":
         asking.orthanc.merge_study(study, into=target.StudyInstanceUID)
     else:
-        asking.orthanc.modify_study(study, PatientID=target.PatientID)
+        asking.orthanc.modify_study(study, AccessionNumber="AFTER")
     assert not asking.orthanc.has_study(study)
     release(asking, study)
     until("the last look", lambda: any("does not have its study" in each for each in errors(asking, study)))

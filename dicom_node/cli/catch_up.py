@@ -138,6 +138,7 @@ def _ways(
     """How `peer` is asked, and how one of its images is brought in."""
     from dicom_node.query.asking import dicom_archive_of
     from dicom_node.query.web import WebArchive
+    from dicom_node.receive.fetched import taking_in
     from dicom_node.sections import Ask
 
     section = settings.deliver
@@ -145,46 +146,5 @@ def _ways(
         archive = dicom_archive_of(peer, calling=settings.node.ae_title, section=section, tls=settings.tls)
         return archive, lambda image: archive.send([image], to=settings.node.ae_title)
     web = WebArchive(peer, connect_timeout=section.connect_timeout, response_timeout=section.response_timeout)
-    take_in = _taking_in(settings, ledger, peer)
+    take_in = taking_in(settings, ledger, peer)
     return web, lambda image: take_in(web.file(image))
-
-
-def _taking_in(settings: "Settings", ledger: "Ledger", peer: "PeerSection") -> Callable[[bytes], None]:
-    """Into spool and ledger as if `peer` had sent it, behind whatever arrives; raises Refused, Unreadable."""
-    from dicom_node.dimse.part10 import LONGEST_META, read_file_meta
-    from dicom_node.dimse.status import Status
-    from dicom_node.errors import OutOfRoom, Refused
-    from dicom_node.parameters import parameters_by_source, parameters_digest
-    from dicom_node.receive.intake import Intake
-    from dicom_node.spool import Spool
-
-    intake = Intake(
-        Spool(settings.node.folder / "spool"),
-        ledger,
-        parameters=parameters_digest(settings),
-        parameters_by_source=parameters_by_source(settings),
-        low_watermark=settings.receive.low_watermark,
-        max_object_size=settings.receive.max_object_size,
-    )
-
-    def take_in(file: bytes) -> None:
-        meta = read_file_meta(memoryview(file)[:LONGEST_META])
-        incoming = intake.begin(
-            sop_class_uid=meta.sop_class_uid,
-            sop_instance_uid=meta.sop_instance_uid,
-            transfer_syntax_uid=meta.transfer_syntax_uid,
-            calling_ae_title=peer.ae_title or settings.node.ae_title,
-            priority=_LOW,
-        )
-        incoming.write(memoryview(file)[meta.data_set_offset :])
-        status, why = incoming.finish()
-        if status is Status.OUT_OF_RESOURCES:
-            raise OutOfRoom(f"an image that was fetched could not be kept: {why}")
-        if status is not Status.SUCCESS:
-            raise Refused(f"what {peer.name} gave is not kept: {why}")
-
-    return take_in
-
-
-#: priority of DIMSE (PS3.7 9.1.1.1.6)
-_LOW = 2

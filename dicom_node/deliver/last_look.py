@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import structlog
 
 from dicom_node.deliver.destination import Destination, Outcome, Sendable, Verdict
-from dicom_node.errors import ConfigurationError, PeerUnavailable, Refused
+from dicom_node.errors import ConfigurationError, NodeError, PeerUnavailable, Refused
 from dicom_node.ledger.lookup import Source
 from dicom_node.ledger.rows import StudyRow
 from dicom_node.query.archive import Archive, HeldInstance, HeldStudy
@@ -20,7 +20,7 @@ log = structlog.get_logger()
 
 #: what a result was made from, by its SOP Instance UID; None: it is none of ours. Raises Retryable: the ledger is away
 Sources = Callable[[str], Source | None]
-#: has the archive send instances to the node; raises Refused, PeerUnavailable
+#: has instances come into the node as the archive has them now; raises NodeError where they do not
 Fetch = Callable[[Sequence[HeldInstance]], None]
 
 
@@ -39,7 +39,7 @@ class LastLook:
     def __init__(
         self, destination: Destination, *, archive: Archive, sources: Sources, fetch: Fetch | None = None
     ) -> None:
-        """`fetch`: none where the archive cannot be asked to send anything; then what was changed there is held."""
+        """`fetch`: none where nothing can be had from the archive; then what was changed there is held."""
         self._destination = destination
         self._archive = archive
         self._sources = sources
@@ -121,8 +121,8 @@ class _Look:
             try:
                 self._fetch(wanted)
                 said = "it was fetched as it is now, and is encoded anew where its bytes say the same"
-            except (PeerUnavailable, Refused) as error:
-                said = f"{by_hand}, for it did not do so when asked ({error})"
+            except NodeError as error:
+                said = f"{by_hand}, for it did not come when it was asked for ({error})"
             log.warning("an image was changed in its archive since it was analysed", images=len(wanted), became=said)
             self._fetched.update((one.sop_instance_uid, said) for one in wanted)
         return self._fetched[images[0].sop_instance_uid]

@@ -4,6 +4,7 @@ that asks for one, and one that keeps the claims of the first alive."""
 import contextlib
 import threading
 import time
+from collections.abc import Callable, Sequence
 from functools import partial
 
 import structlog
@@ -16,16 +17,21 @@ from dicom_node.deliver.commitment import CommitmentSCU
 from dicom_node.deliver.commitment_report import CommitmentReports
 from dicom_node.deliver.destination import Destination
 from dicom_node.deliver.kinds import destination_of
-from dicom_node.deliver.last_look import LastLook
+from dicom_node.deliver.last_look import Fetch, LastLook
 from dicom_node.deliver.outbox import LEASE, Outbox
 from dicom_node.domain import Mode
 from dicom_node.errors import Retryable
 from dicom_node.ledger import Channel, Ledger, commitments, leases, lookup, overview
 from dicom_node.ledger.rows import StudyRow
+from dicom_node.query.archive import HeldInstance
 from dicom_node.query.asking import archive_of, asked_of, dicom_archive_of
+from dicom_node.query.web import WebArchive
 from dicom_node.spool import Spool
 
 log = structlog.get_logger()
+
+#: makes what takes in a file that a peer gave: the receiver's, whom this room does not know
+TakingIn = Callable[[Settings, Ledger, PeerSection], Callable[[bytes], None]]
 
 #: seconds between two extensions of what is held, and two signs of life in the ledger
 _BEAT = LEASE / 3
@@ -33,9 +39,10 @@ _BEAT = LEASE / 3
 DRAIN = 8.0
 
 
-def run(settings: Settings, stop: threading.Event) -> None:
+def run(settings: Settings, stop: threading.Event, taking_in: TakingIn | None = None) -> None:
     """Send what is pending until `stop` is set: to a destination on `hold` what was released, to one `off` nothing.
 
+    `taking_in`: how what the last look finds changed comes in, where it is had by DICOMweb; none: it is held.
     Returns at most DRAIN seconds after that, and hands back what a stuck peer keeps a thread from ending.
     Raises SchemaMismatch for another version's ledger.
     """
@@ -45,7 +52,7 @@ def run(settings: Settings, stop: threading.Event) -> None:
             leases.reclaim_vanished(tx, now=time.time(), attempts_allowed=settings.analyse.attempts)
         _say_what_stays(ledger, settings)
         _forgo_commitments(ledger, settings)
-        outboxes = _outboxes(settings, ledger)
+        outboxes = _outboxes(settings, ledger, taking_in)
         with contextlib.ExitStack() as stack:
             threads = []
             listeners = []
@@ -71,12 +78,12 @@ def run(settings: Settings, stop: threading.Event) -> None:
         ledger.close()
 
 
-def _outboxes(settings: Settings, ledger: Ledger) -> list[Outbox]:
+def _outboxes(settings: Settings, ledger: Ledger, taking_in: TakingIn | None) -> list[Outbox]:
     spool = Spool(settings.node.folder / "spool")
     return [
         Outbox(
             peer.name,
-            _destination(peer, settings, ledger, spool),
+            _destination(peer, settings, ledger, spool, taking_in),
             ledger=ledger,
             section=settings.deliver,
             owner=leases.owner(),
@@ -122,7 +129,9 @@ def _forgo_commitments(ledger: Ledger, settings: Settings) -> None:
                 )
 
 
-def _destination(peer: PeerSection, settings: Settings, ledger: Ledger, spool: Spool) -> Destination:
+def _destination(
+    peer: PeerSection, settings: Settings, ledger: Ledger, spool: Spool, taking_in: TakingIn | None
+) -> Destination:
     """The way to `peer`, audited where there is an audit trail."""
     destination = destination_of(
         peer, calling=settings.node.ae_title, section=settings.deliver, spool=spool, tls=settings.tls
@@ -134,10 +143,12 @@ def _destination(peer: PeerSection, settings: Settings, ledger: Ledger, spool: S
 
     if trail().is_on:
         destination = Audited(destination, peer, trail=trail(), whose=whose)
-    return destination if peer.ask is Ask.OFF else _looking(destination, peer, settings, ledger)
+    return destination if peer.ask is Ask.OFF else _looking(destination, peer, settings, ledger, taking_in)
 
 
-def _looking(destination: Destination, peer: PeerSection, settings: Settings, ledger: Ledger) -> Destination:
+def _looking(
+    destination: Destination, peer: PeerSection, settings: Settings, ledger: Ledger, taking_in: TakingIn | None
+) -> Destination:
     """The way to `peer`, whose archive is asked for the image before each delivery."""
     asked = asked_of(peer, settings.peers)
     calling, section, tls = settings.node.ae_title, settings.deliver, settings.tls
@@ -146,13 +157,19 @@ def _looking(destination: Destination, peer: PeerSection, settings: Settings, le
         with ledger.reading() as tx:
             return lookup.source_of_result(tx, sop_instance_uid)
 
-    sender = dicom_archive_of(asked, calling=calling, section=section, tls=tls) if asked.host else None
-    return LastLook(
-        destination,
-        archive=archive_of(asked, peer.ask, calling=calling, section=section, tls=tls),
-        sources=sources,
-        fetch=None if sender is None else partial(sender.send, to=calling),
-    )
+    archive = archive_of(asked, peer.ask, calling=calling, section=section, tls=tls)
+    fetch: Fetch | None = None
+    if asked.host:
+        fetch = partial(dicom_archive_of(asked, calling=calling, section=section, tls=tls).send, to=calling)
+    elif isinstance(archive, WebArchive) and taking_in is not None:
+        fetch = partial(_retrieve, archive, taking_in(settings, ledger, asked))
+    return LastLook(destination, archive=archive, sources=sources, fetch=fetch)
+
+
+def _retrieve(archive: WebArchive, take_in: Callable[[bytes], None], images: Sequence[HeldInstance]) -> None:
+    """By WADO-RS. Raises NodeError."""
+    for image in images:
+        take_in(archive.file(image))
 
 
 def _say_what_stays(ledger: Ledger, settings: Settings) -> None:
