@@ -23,6 +23,7 @@ PEERS = (
     ),
     ("PostgreSQL", "postgresql", lambda: any(Path("/usr/lib/postgresql").glob("*/bin/initdb"))),
     ("TLS, with certificates of their own", "openssl", lambda: shutil.which("openssl")),
+    ("a small disk that fills", "e2fsprogs", lambda: shutil.which("mkfs.ext4")),
     ("strace, for the order of law 1", "strace", lambda: shutil.which("strace")),
     ("OHIF in a browser", "chromium", lambda: shutil.which("chromium")),
 )

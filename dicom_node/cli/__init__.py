@@ -48,6 +48,7 @@ def application() -> typer.Typer:
     from dicom_node.cli.send import send
     from dicom_node.cli.serve import serve
     from dicom_node.cli.status import status
+    from dicom_node.cli.support_bundle import support_bundle
     from dicom_node.cli.verify import verify
 
     app = typer.Typer(
@@ -62,7 +63,7 @@ def application() -> typer.Typer:
     panels: dict[str, tuple[Callable[..., None], ...]] = {
         "Start here": (demo, init, serve),
         "Without a network, or by hand": (infer, send, archive),
-        "Look": (status, doctor, conformance),
+        "Look": (status, doctor, support_bundle, conformance),
         "Act": (release, retry, accept, abandon, reanalyse, recall, resend, catch_up),
         "Keep": (backup, verify),
         "One role alone, on a host of its own": (receive, analyse, conclude, deliver),
