@@ -128,7 +128,7 @@ def _try(name: str, trial: Trial, site: Hospital, chance: random.Random) -> Outc
 
 def _in_words(outcome: Outcome) -> str:
     if not outcome.tried:
-        return "never came to that point"
+        return "not counted: it never came to that point, or nothing was in work"
     return f"{len(outcome.lost)} lost, {len(outcome.duplicated)} twice, back after {outcome.recovered:.1f} s"
 
 

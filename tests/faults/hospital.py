@@ -124,6 +124,7 @@ class Hospital:
         self.acknowledged: dict[str, Dataset] = {}
         self._routes = {"node": Route(ae_title="CHEXNODE", host="127.0.0.1", port=self.port, quiet=0.2)}
         self._routing = routes
+        self._sending = False
         self._archive: Archive | None = None
         self._node: subprocess.Popen[bytes] | None = None
         self._others: list[subprocess.Popen[bytes]] = []
@@ -268,10 +269,12 @@ class Hospital:
         def work() -> None:
             try:
                 self.send(*sent)
+                self._sending = False
             except BaseException as error:  # noqa: BLE001 - handed over
                 failure.append(error)
 
         thread = threading.Thread(target=work, name="sender")
+        self._sending = True
         thread.start()
         try:
             yield
@@ -301,6 +304,10 @@ class Hospital:
                 " + (SELECT count(*) FROM delivery WHERE state NOT IN ('stored', 'committed', 'failed', 'abandoned'))"
             )[0][0]
         )
+
+    def busy(self) -> bool:
+        """Whether anything is being sent, or waits for anything."""
+        return self._sending or self.unfinished() > 0
 
     def ended(self) -> int:
         """Jobs that have ended, however."""

@@ -20,6 +20,8 @@ from tests.waiting import wait_for
 
 #: studies that are sent during one trial
 LOAD = 3
+#: seconds after the load began to be sent, at most, at which a kill at random strikes; more, and the work is done
+_LATEST = 1.0
 _RENAMES = "rename,renameat,renameat2"
 _SENDS = "sendto,sendmsg"
 _SYNCS = "fsync,fdatasync"
@@ -53,7 +55,7 @@ class Outcome:
     """What became of one trial."""
 
     fault: str
-    #: False: the process never came to the chosen point, and nothing was tried
+    #: False: the process never came to the chosen point, or nothing was left to be done at the drawn moment
     tried: bool
     #: acknowledged images that were lost, and objects that are not whole
     lost: tuple[str, ...]
@@ -82,31 +84,35 @@ def killed_at_a_point(role: Role, point: Point, site: Hospital, _: random.Random
 
 def killed_at_random(role: Role, site: Hospital, chance: random.Random) -> Outcome:
     """A role is killed at a moment that is drawn."""
+    pid = site.role(role)
     with site.sending(*_load()):
-        _let_work(chance.uniform(0.0, 3.0))
-        kill(site.role(role))
+        _let_work(chance.uniform(0.0, _LATEST))
+        busy = site.busy()
+        kill(pid)
         struck = time.monotonic()
-    return _outcome(site, f"{role.value} killed at random", struck)
+    return _outcome(site, f"{role.value} killed at random", struck, tried=busy)
 
 
 def everything_killed(site: Hospital, chance: random.Random) -> Outcome:
     """The supervisor and every role are killed at once, as by a power cut; then the node is started."""
     with site.sending(*_load()):
-        _let_work(chance.uniform(0.0, 4.0))
+        _let_work(chance.uniform(0.0, _LATEST))
+        busy = site.busy()
         site.kill_everything()
         struck = time.monotonic()
         site.start()
-    return _outcome(site, "every process killed at once", struck)
+    return _outcome(site, "every process killed at once", struck, tried=busy)
 
 
 def supervisor_killed(site: Hospital, chance: random.Random) -> Outcome:
     """The supervisor alone is killed: its roles leave, no orphan keeps the port; then the node is started."""
     with site.sending(*_load()):
-        _let_work(chance.uniform(0.0, 2.0))
+        _let_work(chance.uniform(0.0, _LATEST))
+        busy = site.busy()
         struck = time.monotonic()
         site.kill_supervisor()
         site.start()
-    return _outcome(site, "supervisor killed", struck)
+    return _outcome(site, "supervisor killed", struck, tried=busy)
 
 
 def worker_frozen(site: Hospital, _: random.Random) -> Outcome:
