@@ -4,6 +4,8 @@ check    what one look says          host     disk, clocks       model    weight
 setup    the configuration           node     ledger, roles, queues      peers    C-ECHO of each
 certificates    TLS: what ends when         audit    the places of the audit trail
 
+`room` tells how long the disk lasts; `bundle` is for whoever helps from outside.
+
 handshake tries one destination with the study of `specimen`; `readback` asks for it, `comparison` tells what came back,
 `sheet` writes it down.
 """
@@ -12,7 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from dicom_node.config import load_settings
-from dicom_node.doctor import audit, certificates, host, model, node, peers, setup
+from dicom_node.doctor import audit, certificates, host, model, node, peers, room, setup
 from dicom_node.doctor.check import Check, Health, failed, passed
 from dicom_node.errors import ConfigurationError
 
@@ -29,6 +31,7 @@ def examine(config: Path) -> Iterator[Check]:
     yield from setup.checks(config, settings)
     yield from host.checks(settings)
     yield from node.checks(settings)
+    yield from room.checks(settings)
     yield from model.checks(settings)
     yield from certificates.checks(settings)
     yield from audit.checks(settings)
