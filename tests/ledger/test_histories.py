@@ -1,5 +1,6 @@
 """Whatever happens in whatever order: the promises of the ledger hold after each step."""
 
+import contextlib
 import shutil
 import tempfile
 from collections import defaultdict
@@ -44,7 +45,7 @@ from dicom_node.ledger.identity import Identity
 from dicom_node.ledger.instances import Outcome
 from dicom_node.ledger.jobs import ClaimedJob
 from dicom_node.ledger.versions import Verdict
-from tests.contract.world import ATTEMPTS, LEASE, MODEL, PARAMETERS, World, arrival, stored
+from tests.contract.world import ATTEMPTS, LEASE, MODEL, PARAMETERS, QUIET, World, arrival, stored
 from tests.memory import MEMORY
 
 _NOUNS: dict[str, type[State]] = {
@@ -178,6 +179,18 @@ class Histories(RuleBasedStateMachine):
     def conclude(self, held: bool) -> None:
         self.world.through(now=self.now, held=held)
 
+    @rule(end=st.sampled_from(["stored", "uncommitted", "retry"]))
+    def everything_goes_its_way(self, end: str) -> None:
+        """All that is queued is analysed, concluded and sent: by chance alone little gets that far."""
+        for claim in self.world.claim(now=self.now):
+            with contextlib.suppress(LostRace):
+                self._finish(claim, "picture", encoded=True)
+        self.now += QUIET + 1
+        self.world.through(now=self.now)
+        for sending in self.world.sending(now=self.now):
+            with contextlib.suppress(LostRace):
+                self._sent(sending, end)
+
     @rule(data=st.data(), end=st.sampled_from(["stored", "uncommitted", "refused", "retry"]))
     def send(self, data: st.DataObject, end: str) -> None:
         self.sendings += self.world.sending(now=self.now, limit=1)
@@ -185,21 +198,24 @@ class Histories(RuleBasedStateMachine):
             return
         claim = data.draw(st.sampled_from(self.sendings))
         self.sendings.remove(claim)
-        try:
-            with self.world.ledger.transaction() as tx:
-                if end == "stored":
-                    deliveries.stored(tx, claim, self.now)
-                elif end == "uncommitted":
-                    deliveries.stored(tx, claim, self.now, ask_at=self.now)
-                elif end == "refused":
-                    deliveries.refused(tx, claim, self.now, "no")
-                else:
-                    deliveries.retry(tx, claim, now=self.now, not_before=self.now + 5, error="no")
-        except LostRace:
-            pass
+        with contextlib.suppress(LostRace):
+            self._sent(claim, end)
 
-    @rule(within=st.sampled_from([5.0, 500.0]))
-    def ask_for_commitment(self, within: float) -> None:
+    def _sent(self, claim: ClaimedDelivery, end: str) -> None:
+        with self.world.ledger.transaction() as tx:
+            if end == "stored":
+                deliveries.stored(tx, claim, self.now)
+            elif end == "uncommitted":
+                deliveries.stored(tx, claim, self.now, ask_at=self.now)
+            elif end == "refused":
+                deliveries.refused(tx, claim, self.now, "no")
+            else:
+                deliveries.retry(tx, claim, now=self.now, not_before=self.now + 5, error="no")
+
+    @rule(within=st.sampled_from([5.0, 500.0]), how=st.sampled_from(["committed", "failed", "unheard", "silence"]))
+    def ask_for_commitment(self, within: float, how: str) -> None:
+        """Of whatever is there: what is still to be sent is sent before."""
+        self.everything_goes_its_way("uncommitted")
         self.results += 1
         with self.world.ledger.transaction() as tx:
             asked = commitments.ask(
@@ -213,13 +229,17 @@ class Histories(RuleBasedStateMachine):
             )
         if asked is not None:
             self.asked.append(asked)
+            if how != "silence":
+                self._report(asked, how)
 
     @rule(data=st.data(), how=st.sampled_from(["committed", "failed", "unheard", "refused"]))
     def report(self, data: st.DataObject, how: str) -> None:
         """The destination answers one of the requests that it ever got, perhaps late, perhaps twice."""
         if not self.asked:
             return
-        asked = data.draw(st.sampled_from(self.asked))
+        self._report(data.draw(st.sampled_from(self.asked)), how)
+
+    def _report(self, asked: Asked, how: str) -> None:
         uids = [each.sop_instance_uid for each in asked.references]
         with self.world.ledger.transaction() as tx:
             if how in ("unheard", "refused"):
