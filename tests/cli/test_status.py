@@ -148,3 +148,16 @@ def test_what_is_not_committed_to_is_named_and_what_is_pledged_counted(run: Run,
     assert "1 image pledged to peers, kept until an archive commits to them; 1 peer waiting for a report" in output
     (destination,) = json.loads(run("status", "--json").output)["destinations"]
     assert destination["uncommitted"] == 2
+
+
+def test_what_the_last_look_holds_says_why_beside_what_is_held_for_a_word(run: Run, site: Site) -> None:
+    site.arrive("1.2.1", accession="A-1001")
+    site.analyse()
+    site.conclude("1.2.1", held=False)
+    site.send("archive", DeliveryState.HELD, "its image is in another study of the archive")
+    site.arrive("1.2.1", accession="A-1001")
+    site.analyse()
+    site.conclude("1.2.1")
+    output = words(run("status", "--study", "1.2.1").output)
+    assert "held for 3 h: its image is in another study of the archive: chexnode release --study 1.2.1" in output
+    assert "held for 3 h: chexnode release --study 1.2.1" in output
