@@ -1,31 +1,27 @@
-"""An archive and a node under load: what was acknowledged, what came back, and what is not as it must be."""
+"""An archive and a node under load: what was acknowledged, and what came back."""
 
 import contextlib
-import hashlib
 import socket
 import sqlite3
 import subprocess
 import sys
 import threading
 import time
-from collections import Counter
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from pydicom.dataset import Dataset
 
 from dicom_node.config import Role
-from dicom_node.demo.archive import Archive, Kept, Manners, Verdict, keep_first
+from dicom_node.demo.archive import Archive, Manners, keep_first
 from dicom_node.demo.manners import Manner
 from dicom_node.demo.router import Route
-from dicom_node.dimse.part10 import LONGEST_META, read_file_meta
 from dicom_node.dimse.sending import send_files
 from dicom_node.errors import NodeError
-from dicom_node.spool import Spool
 from tests import datasets
 from tests.faults.processes import alive, command_line, descendants, kill
+from tests.faults.record import Record
 from tests.peers import free_port
 from tests.waiting import wait_for
 
@@ -78,34 +74,6 @@ def abnormal(rows: int = 96, columns: int = 96, **attributes: Any) -> Dataset:
     pixels[20:32, 14:24] = 4095
     dataset.PixelData = pixels.tobytes()
     return dataset
-
-
-@dataclass(kw_only=True)
-class Record:
-    """What the archive got, over all of its restarts."""
-
-    #: what is held of each SOP Instance UID
-    kept: dict[str, Kept] = field(default_factory=dict)
-    #: digests of the data sets that came under each
-    contents: dict[str, set[str]] = field(default_factory=dict)
-
-    def manners(self, then: Manners) -> Manners:
-        def judge(held: Kept | None, arrived: Kept) -> Verdict:
-            self.contents.setdefault(arrived.sop_instance_uid, set()).add(arrived.digest)
-            verdict = then(held or self.kept.get(arrived.sop_instance_uid), arrived)
-            if verdict.keep:
-                self.kept[arrived.sop_instance_uid] = arrived
-            return verdict
-
-        return judge
-
-    def of(self, study: str) -> list[Kept]:
-        """Results of one study that are held."""
-        return [
-            kept
-            for kept in list(self.kept.values())
-            if kept.study_instance_uid == study and kept.calling_ae_title == "CHEXNODE"
-        ]
 
 
 class Hospital:
@@ -317,66 +285,3 @@ class Hospital:
         """What the ledger says."""
         with contextlib.closing(sqlite3.connect(self.folder / "data" / "ledger.sqlite", timeout=30)) as connection:
             return connection.execute(query).fetchall()
-
-    # ── the verdict ──────────────────────────────────────────────────────────────────────────────────────────
-
-    def lost(self, expected: Mapping[str, int] | None = None) -> list[str]:
-        """Acknowledged images that are not kept whole, or whose results are not in the archive."""
-        spool = Spool(self.folder / "data" / "spool")
-        rows = {
-            uid: (digest, key)
-            for uid, digest, key in self.ask("SELECT sop_instance_uid, digest, spool_key FROM instance")
-        }
-        missing = []
-        for uid, dataset in self.acknowledged.items():
-            if uid not in rows:
-                missing.append(f"{uid}: no record")
-            elif (why := _damage(spool, *rows[uid])) is not None:
-                missing.append(f"{uid}: {why}")
-            came = Counter(kept.modality for kept in self.record.of(str(dataset.StudyInstanceUID)))
-            if came < Counter(EXPECTED if expected is None else expected):
-                missing.append(f"{uid}: of its results only {dict(came)} came")
-        return missing
-
-    def half_files(self) -> list[str]:
-        """Objects that a row names and that are not there, or not whole."""
-        spool = Spool(self.folder / "data" / "spool")
-        rows = self.ask("SELECT digest, spool_key FROM instance WHERE state != 'purged'")
-        broken = [f"{key}: {why}" for digest, key in rows if (why := _damage(spool, digest, key)) is not None]
-        for (key,) in self.ask("SELECT spool_key FROM result WHERE state = 'kept'"):
-            try:
-                whole = spool.read(key)
-                read_file_meta(whole[:LONGEST_META])
-            except NodeError as error:
-                broken.append(f"{key}: {error}")
-        return broken
-
-    def duplicated(self, expected: Mapping[str, int] | None = None) -> list[str]:
-        """What is there twice: jobs of an image, results of a job, objects in the archive, contents of a UID."""
-        twice = [
-            *(f"instance {row[0]}: {row[1]} jobs" for row in self.ask(_JOBS_TWICE)),
-            *(f"job or report {row[0]}: {row[2]} × {row[1]}" for row in self.ask(_RESULTS_TWICE)),
-            *(f"{uid}: {len(digests)} contents" for uid, digests in self.record.contents.items() if len(digests) > 1),
-        ]
-        wanted = Counter(EXPECTED if expected is None else expected)
-        for study in {str(dataset.StudyInstanceUID) for dataset in self.acknowledged.values()}:
-            more = Counter(kept.modality for kept in self.record.of(study)) - wanted
-            twice += [f"study {study}: {count} × {what} too many" for what, count in more.items()]
-        return twice
-
-
-_JOBS_TWICE = "SELECT instance_id, count(*) FROM job GROUP BY instance_id HAVING count(*) > 1"
-_RESULTS_TWICE = (
-    "SELECT coalesce('job ' || job_id, 'report ' || report_id), kind, count(*) FROM result WHERE is_current"
-    " GROUP BY job_id, report_id, kind, profile HAVING count(*) > 1"
-)
-
-
-def _damage(spool: Spool, digest: str, key: str) -> str | None:
-    """Why an object of the spool is not what its row says; None where it is."""
-    try:
-        whole = spool.read(key)
-        data_set = memoryview(whole)[read_file_meta(whole[:LONGEST_META]).data_set_offset :]
-    except NodeError as error:
-        return str(error)
-    return None if hashlib.sha256(data_set).hexdigest() == digest else "other bytes than were received"

@@ -6,12 +6,13 @@ from pathlib import Path
 
 import pytest
 from pydicom import dcmread
+from pydicom.dataset import Dataset
 from pydicom.uid import SegmentationStorage
 
 from dicom_node.demo.manners import COERCED, CORRECTED, MERGED, Manner
 from dicom_node.dimse.sending import send_files
 from tests import datasets
-from tests.faults import trials
+from tests.faults import trials, verdict
 from tests.faults.hospital import LONG, Hospital, abnormal
 from tests.waiting import wait_for
 
@@ -51,7 +52,7 @@ def test_results_stand_under_the_patient_that_the_archive_coerced(site: Hospital
     site.through_the_archive(image)
     _wait_for_results(site, image)
     assert {dcmread(kept.path).PatientID for kept in site.record.of(image.StudyInstanceUID)} == {COERCED + "P-2002"}
-    assert site.duplicated() == []
+    assert verdict.duplicated(site) == []
 
 
 def test_results_and_priors_that_come_back_start_nothing(site: Hospital) -> None:
@@ -68,7 +69,7 @@ def test_results_and_priors_that_come_back_start_nothing(site: Hospital) -> None
     site.through_the_archive(last)
     _wait_for_results(site, last)
     assert all(_modalities(site, each) == ["OT", "SEG", "SR"] for each in (prior, image, last))
-    assert site.duplicated() == []
+    assert verdict.duplicated(site) == []
 
 
 @pytest.mark.parametrize(
@@ -116,9 +117,9 @@ def test_a_missing_and_a_damaged_object_would_be_seen(tmp_path: Path) -> None:
         (objects / keys[gone.SOPInstanceUID][:2] / keys[gone.SOPInstanceUID]).unlink()
         damaged = objects / keys[changed.SOPInstanceUID][:2] / keys[changed.SOPInstanceUID]
         damaged.write_bytes(damaged.read_bytes()[:-1])
-        assert [text.split(":")[0] for text in site.lost({})] == [gone.SOPInstanceUID, changed.SOPInstanceUID]
+        assert [text.split(":")[0] for text in verdict.lost(site, {})] == [gone.SOPInstanceUID, changed.SOPInstanceUID]
         site.acknowledged["1.2.3"] = kept
-        assert "1.2.3: no record" in site.lost({})
+        assert "1.2.3: no record" in verdict.lost(site, {})
 
 
 def test_what_is_there_twice_would_be_seen(tmp_path: Path) -> None:
@@ -126,24 +127,24 @@ def test_what_is_there_twice_would_be_seen(tmp_path: Path) -> None:
         site.start()
         image = datasets.chest()
         site.send(image)
-        assert site.duplicated({}) == []
+        assert verdict.duplicated(site, {}) == []
         one = datasets.secondary_capture(StudyInstanceUID=image.StudyInstanceUID, Modality="OT")
         other = datasets.secondary_capture(StudyInstanceUID=image.StudyInstanceUID, Modality="OT")
         same_uid = datasets.secondary_capture(SOPInstanceUID=one.SOPInstanceUID)
         for number, result in enumerate((one, other, same_uid)):
             path = datasets.write(result, tmp_path, f"{number}.dcm")
             list(send_files([path], "127.0.0.1", site.archive_port, called="ARCHIVE", calling="CHEXNODE"))
-        assert site.duplicated({"OT": 1}) == [
+        assert verdict.duplicated(site, {"OT": 1}) == [
             f"{one.SOPInstanceUID}: 2 contents",
             f"study {image.StudyInstanceUID}: 1 × OT too many",
         ]
 
 
-def _modalities(site: Hospital, image: trials.Dataset) -> list[str]:
+def _modalities(site: Hospital, image: Dataset) -> list[str]:
     return sorted(kept.modality for kept in site.record.of(str(image.StudyInstanceUID)))
 
 
-def _wait_for_results(site: Hospital, image: trials.Dataset) -> None:
+def _wait_for_results(site: Hospital, image: Dataset) -> None:
     wait_for(
         "results in the archive",
         lambda: _modalities(site, image) == ["OT", "SEG", "SR"] and not site.unfinished(),

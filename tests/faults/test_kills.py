@@ -8,7 +8,7 @@ import pytest
 from dicom_node.config import Role
 from tests.faults import trials
 from tests.faults.hospital import Hospital
-from tests.faults.processes import require_strace
+from tests.faults.processes import Point, require_strace
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +36,7 @@ def hold(outcome: trials.Outcome) -> None:
     ],
     ids=lambda value: str(value).replace(" ", "-"),
 )
-def test_a_role_killed_at_a_system_call(site: Hospital, role: Role, point: trials.Point) -> None:
+def test_a_role_killed_at_a_system_call(site: Hospital, role: Role, point: Point) -> None:
     require_strace()
     hold(trials.killed_at_a_point(role, point, site, random.Random(1)))
 

@@ -14,7 +14,8 @@ from pydicom.dataset import Dataset
 from dicom_node.config import Role
 from dicom_node.demo.archive import Kept, Verdict, keep_first
 from dicom_node.demo.manners import Manner
-from tests.faults.hospital import EXPECTED, Hospital, abnormal
+from tests.faults import verdict
+from tests.faults.hospital import Hospital, abnormal
 from tests.faults.processes import Point, alive, frozen, kill, killed_at
 from tests.waiting import wait_for
 
@@ -200,8 +201,8 @@ def _outcome(site: Hospital, fault: str, struck: float, *, tried: bool = True) -
     return Outcome(
         fault=fault,
         tried=tried,
-        lost=(*site.lost(dict.fromkeys(EXPECTED, 1)), *site.half_files()),
-        duplicated=tuple(site.duplicated()),
+        lost=(*verdict.lost(site), *verdict.half_files(site)),
+        duplicated=tuple(verdict.duplicated(site)),
         recovered=back - struck,
     )
 
