@@ -14,8 +14,8 @@ from dicom_node.dimse.part10 import file_meta
 from dicom_node.dimse.status import Status
 from dicom_node.domain import Arrival, Head
 from dicom_node.encode.marks import is_result
-from dicom_node.errors import NodeError
-from dicom_node.ledger import Ledger, instances, named, results
+from dicom_node.errors import NodeError, OutOfRoom
+from dicom_node.ledger import Ledger, Tx, instances, named, results
 from dicom_node.ledger.instances import Outcome
 from dicom_node.logs import hashed
 from dicom_node.receive.head import LONGEST_HEAD, HeadError, is_uid, read_head
@@ -120,15 +120,26 @@ class Intake:
             received_at=now,
             priority=priority,
         )
-        with self._ledger.transaction() as tx:
-            if results.is_ours(tx, head.sop_instance_uid):
-                return "own_result"
-            parameters = self._by_source.get(calling_ae_title, self._parameters)
-            recorded = instances.record(tx, arrival, parameters=parameters, now=now)
-            if recorded.spool_key and not self.spool.path(recorded.spool_key).exists():
-                named.refill(tx, recorded.instance_id, spool_key)
-                return REFILLED
-            return recorded.outcome.value
+        begun = False
+        try:
+            with self._ledger.transaction() as tx:
+                begun = True
+                return self._enter(tx, arrival, now=now)
+        except NodeError as error:
+            # where a commit may have succeeded unheard, the bytes stay: without a row they are swept as an orphan
+            if not begun or isinstance(error, OutOfRoom):
+                self.spool.remove(spool_key)
+            raise
+
+    def _enter(self, tx: Tx, arrival: Arrival, *, now: float) -> str:
+        if results.is_ours(tx, arrival.head.sop_instance_uid):
+            return "own_result"
+        parameters = self._by_source.get(arrival.calling_ae_title, self._parameters)
+        recorded = instances.record(tx, arrival, parameters=parameters, now=now)
+        if recorded.spool_key and not self.spool.path(recorded.spool_key).exists():
+            named.refill(tx, recorded.instance_id, arrival.spool_key)
+            return REFILLED
+        return recorded.outcome.value
 
 
 class IncomingInstance:
