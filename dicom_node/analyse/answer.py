@@ -74,6 +74,9 @@ class Answerer:
                 if verdict.reason is None:
                     yield _film_message(read_film(parsed))
         except OSError as error:
+            if error.errno is None:  # no disk's: pydicom raises it of fragments that make no sense
+                yield {"reason": Reason.DECODE_FAILED, "detail": "it cannot be read (OSError)"}, ()
+                return
             # not what is read but how: nothing is said of the file
             detail = f"it cannot be read from its disk ({error.strerror})"
             yield {"reason": Reason.NOT_DICOM, "detail": detail, "transient": True}, ()

@@ -110,7 +110,7 @@ class _Reader:
         except struct.error as error:
             raise HeadError(f"it ends at byte {len(self._view)}, before Study Instance UID") from error
         if not (vr.isalpha() and vr.isupper()):
-            raise HeadError(f"({group:04X},{number:04X}) has no VR, so this is not the syntax that was negotiated")
+            raise HeadError(f"({group:04X},{number:04X}) has no VR: not the syntax that was negotiated")
         return _Element(tag=tag, vr=vr, start=offset + 8, length=length)
 
 
