@@ -18,6 +18,7 @@ with atheris.instrument_imports(include=["dicom_node", "model", "pydicom"]):
     from dicom_node.analyse.answer import _header_message
     from dicom_node.analyse.parse import parse_header, read_film
     from dicom_node.dimse.part10 import file_meta
+    from dicom_node.encode.elements import MALFORMED
     from dicom_node.errors import Unreadable
     from dicom_node.receive.head import HeadError, read_head
 
@@ -48,11 +49,9 @@ def one(octets: bytes) -> None:
                 parsed = parse_header(file)
                 _header_message(parsed.header)
                 read_film(parsed)
-        except (Unreadable, RecursionError, MemoryError):
-            pass
-        except OSError as error:
-            if error.errno is not None:  # else pydicom's, which the child foresees
-                raise
+        except (Unreadable, MemoryError, *MALFORMED) as error:
+            if isinstance(error, OSError) and error.errno is not None:
+                raise  # a disk's
 
 
 def main() -> None:
