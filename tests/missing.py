@@ -25,7 +25,7 @@ PEERS = (
     ("TLS, with certificates of their own", "openssl", lambda: shutil.which("openssl")),
     ("a small disk that fills", "e2fsprogs", lambda: shutil.which("mkfs.ext4")),
     ("systemd's opinion of the unit", "systemd", lambda: shutil.which("systemd-analyze")),
-    ("strace, for the order of law 1", "strace", lambda: shutil.which("strace")),
+    ("strace, for the order of law 1 and for kills at system calls", "strace", lambda: shutil.which("strace")),
     ("OHIF in a browser", "chromium", lambda: shutil.which("chromium")),
 )
 
