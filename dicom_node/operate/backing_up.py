@@ -14,7 +14,7 @@ from pathlib import Path
 
 from dicom_node import __version__
 from dicom_node.config import Settings
-from dicom_node.errors import ConfigurationError, OutOfRoom, StorageFault
+from dicom_node.errors import ConfigurationError, LostRace, OutOfRoom, StorageFault
 from dicom_node.ledger import Ledger, schema, snapshot, url_for
 from dicom_node.ledger.named import Named, named
 from dicom_node.spool import NO_ROOM, Spool, fsync_folder
@@ -63,7 +63,7 @@ def back_up(settings: Settings, config: Path, to: Path, *, now: float) -> Copied
     """Back the node up into `to`, a new folder, an empty one, or one that holds a backup.
 
     Raises ConfigurationError for a folder with something else in it, what Ledger.for_settings does, OutOfRoom,
-    StorageFault; then the backup that was there before is still whole.
+    StorageFault, LostRace; then the backup that was there before is still whole.
     """
     url, source = url_for(settings.node), Spool(settings.node.folder / "spool")
     # the node's own ledger must be there and of this version before a folder is made
@@ -84,7 +84,7 @@ def back_up(settings: Settings, config: Path, to: Path, *, now: float) -> Copied
             if not missing or _still_named(settings, missing):
                 break
         else:
-            missing = []
+            raise LostRace(f"retention deleted what was to be copied, {_ROUNDS} times in turn: run the backup again")
         backup = _note(objects, copy, part, name=name, missing=len(missing), now=now)
         _put_in_place(part, to, name, backup, config, settings.node.folder)
         copy.sweep({each.spool_key for each in objects}, older_than=0.0, now=float("inf"))

@@ -12,7 +12,8 @@ from tests.cli.conftest import Run
 from tests.cli.running import chexnode
 
 COMMANDS = (
-    "demo", "init", "serve", "infer", "send", "status", "doctor", "release", "retry", "accept", "abandon", *Role,
+    "demo", "init", "serve", "infer", "send", "status", "doctor", "release", "retry", "accept", "abandon",
+    "backup", "verify", "support-bundle", *Role,
 )  # fmt: skip
 #: what takes longer to load than a help text may take
 HEAVY = ("torch", "monai", "numpy", "pydicom", "pynetdicom", "sqlalchemy", "highdicom", "scipy")

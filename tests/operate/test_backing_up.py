@@ -17,7 +17,7 @@ from pydicom.uid import ExplicitVRLittleEndian, generate_uid
 from dicom_node.config import load_settings
 from dicom_node.dimse.part10 import file_meta
 from dicom_node.domain import Arrival, Head
-from dicom_node.errors import ConfigurationError, SchemaMismatch
+from dicom_node.errors import ConfigurationError, OutOfRoom, SchemaMismatch
 from dicom_node.ledger import Ledger, deliveries, instances, named, schema
 from dicom_node.operate.backing_up import back_up
 from dicom_node.operate.verifying import verify
@@ -26,6 +26,7 @@ from dicom_node.sections import RetentionSection
 from dicom_node.spool import Spool
 from tests import datasets
 from tests.deliver.node import Node, peer, sender, settings_of
+from tests.disks import small_disk
 from tests.life.node import written
 from tests.peers import association
 from tests.receive.roles import ReceiveRole
@@ -157,6 +158,23 @@ def test_killed_at_any_moment_it_leaves_the_backup_before_whole(
     done = back_up(node.settings, config, to, now=2.0)
     assert keys(to) == keys_of_ledger(to)
     assert done.backup.objects == 3
+
+
+@pytest.mark.peer
+def test_a_full_disk_is_told_and_leaves_the_backup_before_whole(node: Node, config: Path, tmp_path: Path) -> None:
+    node.arrive("1.2.3")
+    with small_disk(tmp_path, megabytes=16) as disk:
+        to = disk / "backup"
+        back_up(node.settings, config, to, now=1.0)
+        before = keys(to)
+        node.arrive("1.2.4")
+        (fresh,) = keys(node.settings.node.folder) - before
+        node.spool.path(fresh).write_bytes(bytes(32 << 20))
+        with pytest.raises(OutOfRoom, match="make room"):
+            back_up(node.settings, config, to, now=2.0)
+        assert keys_of_ledger(to) == before
+        assert before <= keys(to)
+        assert json.loads((to / "backup.json").read_text())["taken_at"] == 1.0
 
 
 @pytest.mark.parametrize("where", ["inside", "foreign", "a file"])
