@@ -6,6 +6,8 @@ outbox       release, retry, abandon: results on their way     reanalysing   rea
 quarantine   accept: another picture under a known UID         recalling     recall: withdraw what was sent
 resending    resend: to a destination that came later          catching_up   behind, catch_up: after an outage
 health       is_alive, is_dead
+
+backing_up copies the node as it is at one moment; verifying tells and mends what ledger and spool do not agree about.
 """
 
 from dicom_node.operate.catching_up import CaughtUp, StudyBehind, behind, catch_up
