@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -159,10 +160,12 @@ def test_no_socket_of_a_family_that_is_refused(run: Run) -> None:
     assert used <= set(directives("RestrictAddressFamilies")[0].split())
 
 
-def test_no_memory_that_is_written_and_executed(run: Run) -> None:
+@pytest.mark.skipif(find_spec("onnxruntime") is None, reason="the extra onnx is not installed")
+def test_with_onnx_runtime_no_memory_is_written_and_executed(run: Run) -> None:
+    """So MemoryDenyWriteExecute may be set, as the manual says; torch maps such memory, and the unit leaves it out."""
     mapped = [said for _, said in run.arguments("mmap", "mprotect") if "PROT_EXEC" in said]
     assert mapped
-    assert directives("MemoryDenyWriteExecute") == ["true"]
+    assert directives("MemoryDenyWriteExecute") == []
     assert [said for said in mapped if "PROT_WRITE" in said] == []
 
 
