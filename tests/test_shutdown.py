@@ -17,7 +17,7 @@ from tests.deliver.archives import Archive
 from tests.deliver.node import Node, peer, sender, settings_of
 from tests.deliver.wire import AwkwardWire, Manner
 from tests.life.node import written
-from tests.peers import LOOPBACK, association
+from tests.peers import LOOPBACK, association, sent
 from tests.receive.roles import ReceiveRole
 from tests.waiting import wait_for
 
@@ -58,14 +58,14 @@ def test_receive_leaves_although_every_kind_of_peer_is_stuck(tmp_path: Path) -> 
             silent.sendall(said)
         idle = association(role.port, (image.SOPClassUID, ExplicitVRLittleEndian), seconds=60)
         opened = stuck.enter_context(idle)
-        assert opened.send_c_store(image).Status == 0x0000
+        assert sent(opened, image) == 0x0000
         halfway = stuck.enter_context(association(role.port, (image.SOPClassUID, ExplicitVRLittleEndian), seconds=60))
         assert halfway.is_established
         halfway.dul.socket.socket.sendall(HALF_A_MESSAGE)
         process.send_signal(signal.SIGTERM)
         assert process.wait(120) == 0
     with role.running(), association(role.port, (image.SOPClassUID, ExplicitVRLittleEndian), seconds=60) as again:
-        assert again.send_c_store(image).Status == 0x0000
+        assert sent(again, image) == 0x0000
 
 
 @pytest.mark.parametrize("when", ["never answers", "stops reading", "is slow to answer a store"])

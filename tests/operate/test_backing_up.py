@@ -28,7 +28,7 @@ from tests import datasets
 from tests.deliver.node import Node, peer, sender, settings_of
 from tests.disks import small_disk
 from tests.life.node import written
-from tests.peers import association
+from tests.peers import association, sent
 from tests.receive.roles import ReceiveRole
 
 ROOT = Path(__file__).parents[2]
@@ -234,13 +234,13 @@ def test_the_recipe_of_the_manual_brings_a_node_back_that_was_backed_up_at_work(
     images = [datasets.chest(64, 64) for _ in range(4)]
     context = (images[0].SOPClassUID, ExplicitVRLittleEndian)
     with role.running(), association(role.port, context, seconds=60) as opened:
-        assert [opened.send_c_store(image).Status for image in images[:2]] == [0, 0]
+        assert [sent(opened, image) for image in images[:2]] == [0, 0]
         followed(recipe("backup"), **places)
-        assert [opened.send_c_store(image).Status for image in images[2:]] == [0, 0]
+        assert [sent(opened, image) for image in images[2:]] == [0, 0]
     role.folder.rename(tmp_path / "lost")
     followed(recipe("restore"), **places)
     with role.running(), association(role.port, context, seconds=60) as opened:
-        assert [opened.send_c_store(image).Status for image in images] == [0] * 4
+        assert [sent(opened, image) for image in images] == [0] * 4
     settings = load_settings(role.config)
     ledger = Ledger.for_settings(settings.node)
     try:

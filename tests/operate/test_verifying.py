@@ -19,7 +19,7 @@ from tests import datasets
 from tests.cli.conftest import Run
 from tests.deliver.node import Node, peer, sender, settings_of
 from tests.life.node import written
-from tests.peers import association
+from tests.peers import association, sent
 from tests.receive.conftest import Receiver
 
 STUDY = "1.2.3"
@@ -38,7 +38,7 @@ def found(receiver: Receiver) -> list[Discrepancy]:
 
 def send(receiver: Receiver, dataset: Dataset) -> int:
     with association(receiver.port, (dataset.SOPClassUID, ExplicitVRLittleEndian)) as opened:
-        return int(opened.send_c_store(dataset).Status)
+        return sent(opened, dataset)
 
 
 def object_of(receiver: Receiver, dataset: Dataset) -> Path:

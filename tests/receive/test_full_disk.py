@@ -4,7 +4,6 @@ import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 from pydicom.dataset import Dataset
@@ -17,7 +16,7 @@ from dicom_node.operate.verifying import verify
 from dicom_node.spool import Spool
 from tests import datasets
 from tests.disks import fill, free_bytes, small_disk
-from tests.peers import association, program
+from tests.peers import association, program, sent
 from tests.receive.conftest import PARAMETERS
 from tests.receive.roles import ReceiveRole
 from tests.waiting import wait_for
@@ -52,12 +51,6 @@ def offer(role: ReceiveRole, images: list[Dataset]) -> list[int]:
             assert opened.acceptor.primitive.result == 0x02
             return []
         return [sent(opened, image) for image in images]
-
-
-def sent(opened: Any, image: Dataset) -> int:
-    """The status of one image. A stock sender loses an answer that comes before its own thread has woken up."""
-    wait_for("the sender's thread", lambda: not opened._is_paused, every=0.001)
-    return int(opened.send_c_store(image).Status)
 
 
 def acknowledged(role: ReceiveRole) -> set[str]:

@@ -18,7 +18,7 @@ from dicom_node.receive.intake import Intake
 from dicom_node.receive.scp import StoreSCP
 from dicom_node.spool import Spool
 from tests import datasets
-from tests.peers import association
+from tests.peers import association, sent
 from tests.receive.conftest import PARAMETERS, PEERS, Start
 from tests.waiting import wait_for
 
@@ -65,14 +65,14 @@ def test_postgresql_gone_and_back_under_an_open_association(
     images = [datasets.chest(64, 64) for _ in range(4)]
     try:
         with association(scp.port, CONTEXT, seconds=60) as opened:
-            assert opened.send_c_store(images[0]).Status == 0x0000
+            assert sent(opened, images[0]) == 0x0000
             with Away(postgres_server, postgres_url).gone():
-                assert opened.send_c_store(images[1]).Status == 0xA700
+                assert sent(opened, images[1]) == 0xA700
                 with pytest.raises(LedgerUnavailable), ledger.transaction():
                     pass
                 with pytest.raises(LedgerUnavailable):
                     Ledger.open(postgres_url)
-            assert [opened.send_c_store(image).Status for image in images[1:]] == [0x0000] * 3
+            assert [sent(opened, image) for image in images[1:]] == [0x0000] * 3
         with ledger.reading() as tx:
             assert {each.sop_instance_uid for each in named.named(tx)} == {str(each.SOPInstanceUID) for each in images}
         assert list(verify(ledger, spool)) == []
@@ -116,11 +116,11 @@ def test_sqlite_that_another_holds_is_answered_with_try_later(start: Start, monk
     holder = sqlite3.connect(receiver.folder / "ledger.sqlite", isolation_level=None)
     with contextlib.closing(holder), association(receiver.port, CONTEXT) as opened:
         holder.execute("BEGIN IMMEDIATE")
-        assert opened.send_c_store(image).Status == 0xA700
+        assert sent(opened, image) == 0xA700
         # whoever only reads is not held up
         with receiver.ledger.reading() as tx:
             assert jobs.failed(tx) == []
         holder.execute("ROLLBACK")
-        assert [opened.send_c_store(each).Status for each in (image, other)] == [0x0000] * 2
+        assert [sent(opened, each) for each in (image, other)] == [0x0000] * 2
     assert list(verify(receiver.ledger, receiver.spool)) == []
     assert len(receiver.files()) == 2
