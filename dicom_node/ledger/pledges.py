@@ -100,8 +100,8 @@ def next_due(tx: Connection, *, peer: str) -> float | None:
 
 
 def owed(tx: Connection) -> list[Owed]:
-    """Every report that is owed, the oldest first; without its items."""
-    rows = tx.execute(select(commitment).where(_OWED).order_by(commitment.c.id)).mappings()
+    """Every report that is owed, the next to be sent first; without its items."""
+    rows = tx.execute(select(commitment).where(_OWED).order_by(commitment.c.not_before)).mappings()
     return [
         Owed(
             commitment_id=row["id"],

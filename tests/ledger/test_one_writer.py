@@ -53,5 +53,6 @@ def test_no_one_else_writes_sql_by_hand() -> None:
 
 
 def test_rows_are_deleted_nowhere_but_where_they_are_not_history() -> None:
+    """What lives, and what was expected of an archive and did not come: neither ever was a state of anything."""
     users = {path.name for path in _sources() if "ledger" in path.parts and _calls(path, "delete")}
-    assert users == {"processes.py"}
+    assert users == {"processes.py", "caught_up.py"}
