@@ -149,7 +149,15 @@ def _bounded(step: str) -> bool:
         "USING" in step
         and any(
             f"INDEX ix_{name}" in step
-            for name in ("job_", "delivery_", "study_open", "study_complete", "study_last_arrival", "instance_q")
+            for name in (
+                "job_",
+                "delivery_",
+                "commitment_",
+                "study_open",
+                "study_complete",
+                "study_last_arrival",
+                "instance_q",
+            )
         )
     ) or step == "SCAN model"
 
