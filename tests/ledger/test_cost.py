@@ -157,6 +157,7 @@ def _bounded(step: str) -> bool:
                 "study_complete",
                 "study_last_arrival",
                 "instance_q",
+                "instance_pledged",
             )
         )
     ) or step == "SCAN model"
