@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import sys
 import urllib.request
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 from urllib.error import HTTPError, URLError
@@ -27,8 +28,10 @@ class Orthanc:
 
     ae_title = "ORTHANC"
 
-    def __init__(self, folder: Path, node_port: int, *, routes: bool = True) -> None:
-        """`routes`: it sends every study to the node by itself."""
+    def __init__(
+        self, folder: Path, node_port: int, *, routes: bool = True, syntaxes: Sequence[str] | None = None
+    ) -> None:
+        """`routes`: it sends every study to the node by itself. `syntaxes`: it accepts these alone; None: all."""
         if shutil.which("Orthanc") is None or not DICOMWEB.exists():
             pytest.skip(f"Debian's Orthanc and its DICOMweb plugin are not installed: {INSTALL}")
         folder.mkdir(parents=True, exist_ok=True)
@@ -46,7 +49,10 @@ class Orthanc:
         text = (HERE / "orthanc.json").read_text()
         for name, value in values.items():
             text = text.replace(f"@{name}@", str(value))
-        self._configuration.write_text(text)
+        configuration = json.loads(text)
+        if syntaxes is not None:
+            configuration["AcceptedTransferSyntaxes"] = list(syntaxes)
+        self._configuration.write_text(json.dumps(configuration, indent=1))
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
