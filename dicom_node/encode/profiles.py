@@ -18,7 +18,8 @@ class Segments(StrEnum):
 
 #: JPEG-LS lossless, JPEG 2000 lossless, JPEG Lossless SV1, RLE. On films the first two take 0.26 to 0.31 of the room,
 #: SV1, the classic one, 0.38 to 0.42, RLE 0.91 to 0.97; JPEG-LS first, for Orthanc's viewer was seen to show it where
-#: JPEG 2000 stayed black. Written out, for this table is read by processes that encode nothing, and pydicom would be 30 MB of theirs
+#: JPEG 2000 stayed black. Written out, for this table is read by processes that encode nothing, and pydicom would be
+#: 30 MB of theirs
 _LOSSLESS = (
     "1.2.840.10008.1.2.4.80",
     "1.2.840.10008.1.2.4.90",

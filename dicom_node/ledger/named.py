@@ -1,4 +1,4 @@
-"""The objects of the spool that the ledger names, with what is known of their bytes; and whether the ledger is sound."""
+"""The objects of the spool that the ledger names, what is known of their bytes; and whether the ledger is sound."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
