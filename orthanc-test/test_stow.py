@@ -14,7 +14,7 @@ from orthanc import Orthanc
 from PIL import Image
 from pydicom import Dataset, dcmread
 from pydicom.encaps import get_frame
-from pydicom.uid import UID, JPEG2000Lossless, generate_uid
+from pydicom.uid import UID, JPEGLSLossless, generate_uid
 from results import wait_for_results
 
 from dicom_node.deliver.destination import Verdict
@@ -128,7 +128,7 @@ def test_a_node_that_is_told_so_sends_everything_by_stow(own_site: Site) -> None
     wait_for("every delivery at its first attempt", stored, every=0.5)
 
 
-@pytest.mark.parametrize(("compress", "syntax"), [(True, JPEG2000Lossless), (False, None)])
+@pytest.mark.parametrize(("compress", "syntax"), [(True, JPEGLSLossless), (False, None)])
 def test_pictures_go_compressed_where_it_takes_that_and_their_values_stay(
     orthanc: Orthanc, node: Node, compress: bool, syntax: UID | None
 ) -> None:
@@ -162,6 +162,6 @@ def _eight_bits(node: Node, study: str) -> StoredResult:
 
 def _pixels(dataset: Dataset) -> NDArray[np.generic]:
     """Decoded, by another library than the one that encoded it."""
-    if dataset.file_meta.TransferSyntaxUID == JPEG2000Lossless:
+    if dataset.file_meta.TransferSyntaxUID == JPEGLSLossless:
         return np.asarray(Image.open(BytesIO(get_frame(dataset.PixelData, 0, number_of_frames=1))))
     return np.asarray(dataset.pixel_array)
