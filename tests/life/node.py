@@ -68,7 +68,10 @@ def life_settings(
         for name, (place, profile) in archives.items()
     )
     pacs = PeerSection(name="pacs", ae_title="PACS", sends=True, allow_from=("127.0.0.1",), results_to=tuple(archives))
-    return settings_in(folder).model_copy(update={"peers": (pacs, *sources, *destinations)})
+    settings = settings_in(folder)
+    # its hours are years ago: by the clock of the outbox everything would come too late
+    deliver = settings.deliver.model_copy(update={"deliver_within": 0})
+    return settings.model_copy(update={"peers": (pacs, *sources, *destinations), "deliver": deliver})
 
 
 class Life(Desk):
