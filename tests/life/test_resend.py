@@ -109,16 +109,16 @@ def test_it_says_and_does_and_goes_on_where_it_was(
     before = dict(pacs.came)
     life.restart(grown(life, viewer))
     dry = run("resend", "--destination", "viewer", "--accession", "A-77", "--dry-run")
-    assert "Would send 3 results to viewer, 3 of them to be encoded." in dry
+    assert "Would send 4 results to viewer, 4 of them to be encoded." in dry
     assert run("resend", "--destination", "viewer", "--accession", "A-77", answers="n\n").startswith("1 ")
     life.deliver()
     assert viewer.came == {}
-    assert "Queued 3 results for viewer, 3 of them newly encoded" in run(
+    assert "Queued 4 results for viewer, 4 of them newly encoded" in run(
         "resend", "--destination", "viewer", "--accession", "A-77", "-y"
     )
     assert "Would send 0 results" in run("resend", "--destination", "viewer", "--accession", "A-77", "-y")
     life.deliver()
-    assert sorted(each.Modality for each in objects(viewer).values()) == ["OT", "SEG", "SR"]
+    assert sorted(each.Modality for each in objects(viewer).values()) == ["OT", "OT", "SEG", "SR"]
     assert dict(pacs.came) == before
     life.pass_time()
     life.deliver()
@@ -147,7 +147,7 @@ def test_on_hold_it_waits_for_a_person(life: Life, study: tuple[Dataset, Dataset
     assert viewer.came == {}
     run("release", "--destination", "viewer")
     life.deliver()
-    assert len(objects(viewer)) == 3
+    assert len(objects(viewer)) == 4
 
 
 def test_nothing_goes_where_its_sender_sends_nothing(
@@ -191,7 +191,7 @@ def test_an_image_that_cannot_be_read_any_more_keeps_no_other_back(
     said = run("resend", "--destination", "viewer", "--all", "--yes")
     assert f"image {broken.sop_instance_uid}: not encoded, " in said
     life.deliver()
-    assert [each.Modality for each in objects(viewer).values()] == ["SR"]
+    assert [each.Modality for each in objects(viewer).values()] == ["OT", "SR"]
 
 
 def test_a_destination_whose_profile_changes_gets_the_new_form_and_keeps_the_old_until_it_is_recalled(
@@ -207,7 +207,7 @@ def test_a_destination_whose_profile_changes_gets_the_new_form_and_keeps_the_old
     assert f"{len(old)} results of another profile are there and stay; `chexnode recall --profile` withdraws" in said
     life.deliver()
     new = set(objects(pacs)) - old
-    assert len(new) == 3
+    assert len(new) == 4
     assert "Recalled" in run("recall", "--profile", "strict", "--yes")
     life.now = time.time() + 1
     life.pass_time()
