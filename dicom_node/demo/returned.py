@@ -8,6 +8,9 @@ from numpy.typing import NDArray
 from PIL import Image as Picture
 from pydicom import Dataset, dcmread
 from pydicom.uid import (
+    Comprehensive3DSRStorage,
+    ComprehensiveSRStorage,
+    GrayscaleSoftcopyPresentationStateStorage,
     MultiFrameTrueColorSecondaryCaptureImageStorage,
     SecondaryCaptureImageStorage,
     SegmentationStorage,
@@ -24,6 +27,9 @@ _KINDS = {
     str(SegmentationStorage): Kind.SEG,
     str(SecondaryCaptureImageStorage): Kind.SC,
     str(MultiFrameTrueColorSecondaryCaptureImageStorage): Kind.SC,
+    str(GrayscaleSoftcopyPresentationStateStorage): Kind.GSPS,
+    str(ComprehensiveSRStorage): Kind.SR,
+    str(Comprehensive3DSRStorage): Kind.SR,
 }
 #: share of a planted opacity's box, or of the mark's, by which both must overlap: intersection over union
 LEAST_OVERLAP = 0.25

@@ -67,10 +67,10 @@ class Found:
 
 def shipped(folder: Path, now: datetime) -> tuple[Study, ...]:
     """Draw the three studies into `folder`: an abnormal chest, a clean one, a hand; taken just before `now`."""
-    both = frozenset({Kind.SEG, Kind.SC})
+    marked = frozenset({Kind.SEG, Kind.SC, Kind.SR})
     wanted: tuple[tuple[str, str, str, Callable[[], Radiograph], Expected], ...] = (
-        ("abnormal chest", "Abnormal", "CHEST", lambda: chest(ABNORMAL_SEED, ABNORMAL), Expected(kinds=both)),
-        ("clean chest", "Clean", "CHEST", lambda: chest(CLEAN_SEED), Expected(kinds=frozenset({Kind.SC}))),
+        ("abnormal chest", "Abnormal", "CHEST", lambda: chest(ABNORMAL_SEED, ABNORMAL), Expected(kinds=marked)),
+        ("clean chest", "Clean", "CHEST", lambda: chest(CLEAN_SEED), Expected(kinds=frozenset({Kind.SC, Kind.SR}))),
         ("hand", "Hand", "HAND", lambda: hand(HAND_SEED), Expected(kinds=frozenset(), reason=Reason.NOT_A_CHEST)),
     )
     studies = []

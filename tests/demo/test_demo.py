@@ -53,13 +53,13 @@ def returned(demo: Ran, tmp_path: Path) -> Iterator[tuple[Archive, Study]]:
     with Archive(tmp_path / "archive") as archive:
         send_all(files, "127.0.0.1", archive.port, called=archive.ae_title, calling=AE_TITLE)
         (abnormal,) = found([demo.folder / "films" / "abnormal.dcm"]).studies
-        yield archive, replace(abnormal, expected=Expected(kinds=frozenset({Kind.SEG, Kind.SC})))
+        yield archive, replace(abnormal, expected=Expected(kinds=frozenset({Kind.SEG, Kind.SC, Kind.SR})))
 
 
 def test_it_succeeds_and_says_what_was_found_and_what_came_back(demo: Ran) -> None:
     assert demo.code == 0, demo.output
     lines = {line.strip().split("  ")[0]: line for line in demo.output.splitlines() if "×" in line or "nothing" in line}
-    assert "1 × SC, 1 × SEG" in lines["abnormal chest"]
+    assert "1 × SC, 1 × SEG, 1 × SR" in lines["abnormal chest"]
     assert "nothing to mark" in lines["clean chest"]
     assert "not_a_chest" in lines["hand"]
 
@@ -105,7 +105,7 @@ def test_what_is_missing_surplus_or_declined_for_another_reason_is_a_complaint(
     archive, study = returned
     results = results_of(archive, study.study_instance_uid)
     capture = [result for result in results if result.kind is Kind.SC]
-    assert "no SEG came back" in complaints(study, capture, [])[0]
+    assert "no SEG and no SR came back" in complaints(study, capture, [])[0]
     nothing = replace(study, expected=Expected(kinds=frozenset(), reason=Reason.NOT_A_CHEST))
     surplus, reason = complaints(nothing, capture, ["lateral_view"])
     assert "SC came back" in surplus
