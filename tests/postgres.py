@@ -1,5 +1,6 @@
 """A PostgreSQL of our own for a test session: Debian's programs, a temporary folder, a Unix socket, no network."""
 
+import contextlib
 import os
 import pwd
 import shutil
@@ -110,3 +111,27 @@ def _answers(server: "subprocess.Popen[bytes]", url: str, folder: Path) -> bool:
     except psycopg.OperationalError:
         return False
     return True
+
+
+class Away:
+    """Takes a database away from everybody, and gives it back."""
+
+    def __init__(self, server: str, url: str) -> None:
+        self._server = server
+        self._name = url.partition("?")[0].rpartition("/")[2]
+
+    @contextlib.contextmanager
+    def gone(self) -> Iterator[None]:
+        """Every connection is cut, and new ones are refused."""
+        self._run(f"ALTER DATABASE {self._name} ALLOW_CONNECTIONS false")
+        self._run(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{self._name}'")
+        try:
+            yield
+        finally:
+            self._run(f"ALTER DATABASE {self._name} ALLOW_CONNECTIONS true")
+
+    def _run(self, statement: str) -> None:
+        import psycopg
+
+        with psycopg.connect(self._server, autocommit=True) as connection:
+            connection.execute(statement.encode())

@@ -29,6 +29,7 @@ _CONFIG = """
 [node]
 ae_title = "CHEXNODE"
 folder = "{folder}/data"
+ledger_url = "{ledger_url}"
 
 [receive]
 port = {port}
@@ -79,19 +80,22 @@ def abnormal(rows: int = 96, columns: int = 96, **attributes: Any) -> Dataset:
 class Hospital:
     """A context manager: everything that it started is gone afterwards. `start` starts the node."""
 
-    def __init__(self, folder: Path, *, lease: float = 60.0, routes: bool = False) -> None:
-        """`routes`: the archive sends every study on to the node."""
+    def __init__(self, folder: Path, *, lease: float = 60.0, routes: bool = False, ledger_url: str = "") -> None:
+        """`routes`: the archive sends every study on to the node. `ledger_url`: a PostgreSQL for its ledger."""
         self.folder = folder
         self.port, self.archive_port = free_port(), free_port()
         self.config = folder / "chexnode.toml"
         self.config.write_text(
-            _CONFIG.format(folder=folder, port=self.port, archive_port=self.archive_port, lease=lease)
+            _CONFIG.format(
+                folder=folder, port=self.port, archive_port=self.archive_port, lease=lease, ledger_url=ledger_url
+            )
         )
         self.record = Record()
         #: SOP Instance UID: data set that the node acknowledged
         self.acknowledged: dict[str, Dataset] = {}
         self._routes = {"node": Route(ae_title="CHEXNODE", host="127.0.0.1", port=self.port, quiet=0.2)}
         self._routing = routes
+        self._ledger_url = ledger_url
         self._sending = False
         self._archive: Archive | None = None
         self._node: subprocess.Popen[bytes] | None = None
@@ -283,5 +287,10 @@ class Hospital:
 
     def ask(self, query: str) -> list[tuple[Any, ...]]:
         """What the ledger says."""
+        if self._ledger_url:
+            import psycopg
+
+            with psycopg.connect(self._ledger_url) as server:
+                return server.execute(query.encode()).fetchall()
         with contextlib.closing(sqlite3.connect(self.folder / "data" / "ledger.sqlite", timeout=30)) as connection:
             return connection.execute(query).fetchall()

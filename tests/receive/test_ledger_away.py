@@ -3,7 +3,6 @@
 import contextlib
 import sqlite3
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -19,34 +18,11 @@ from dicom_node.receive.scp import StoreSCP
 from dicom_node.spool import Spool
 from tests import datasets
 from tests.peers import association, sent
+from tests.postgres import Away
 from tests.receive.conftest import PARAMETERS, PEERS, Start
 from tests.waiting import wait_for
 
 CONTEXT = (datasets.chest().SOPClassUID, ExplicitVRLittleEndian)
-
-
-class Away:
-    """Takes a database away from everybody, and gives it back."""
-
-    def __init__(self, server: str, url: str) -> None:
-        self._server = server
-        self._name = url.partition("?")[0].rpartition("/")[2]
-
-    @contextlib.contextmanager
-    def gone(self) -> Iterator[None]:
-        """Every connection is cut, and new ones are refused."""
-        self._run(f"ALTER DATABASE {self._name} ALLOW_CONNECTIONS false")
-        self._run(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{self._name}'")
-        try:
-            yield
-        finally:
-            self._run(f"ALTER DATABASE {self._name} ALLOW_CONNECTIONS true")
-
-    def _run(self, statement: str) -> None:
-        import psycopg
-
-        with psycopg.connect(self._server, autocommit=True) as connection:
-            connection.execute(statement.encode())
 
 
 @pytest.mark.peer
