@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 from dicom_node.cli.options import CONFIG, Config, Yes
+from dicom_node.domain import Profile
 
 LOOPBACK = "127.0.0.1"
 #: days: archives route priors along, and nobody waits for an overlay on those
@@ -31,6 +32,13 @@ def init(
     archive_ae: Annotated[str | None, typer.Option(help="AE title of the archive that sends and gets results.")] = None,
     archive_host: Annotated[str | None, typer.Option(help="Address at which the archive listens.")] = None,
     archive_port: Annotated[int | None, typer.Option(help="Port at which the archive listens.")] = None,
+    profile: Annotated[
+        str | None,
+        typer.Option(
+            help="Form of the results, by what the radiologists' viewer shows: strict, air, ohif, slicer, classic-pacs,"
+            " sc-only; docs/results.md tells them apart."
+        ),
+    ] = None,
     folder: Annotated[
         Path | None, typer.Option(help="Where the node keeps its data; none: chexnode-data beside the file.")
     ] = None,
@@ -54,6 +62,7 @@ def init(
     archive_at = answer("--archive-port", archive_port, "Port of your archive", "104", _port)
     at = answer("--port", port, "Port at which this node listens", "11112", _port)
     address = answer("--listen", listen, "Address at which this node listens", _own_address(host), _address)
+    form = answer("--profile", profile, f"Form of the results ({', '.join(Profile)})", Profile.STRICT, _profile)
     text = configuration(
         {
             "node": {"ae_title": own, "folder": (folder or config.parent / "chexnode-data").resolve()},
@@ -68,7 +77,7 @@ def init(
             "sends": True,
             "results_to": ("archive",),
             "mode": "hold",
-            "profile": "strict",
+            "profile": form,
         },
     )
     _write(config, text)
@@ -109,6 +118,14 @@ def _ae_title(text: str) -> str:
         return TypeAdapter[str](AETitle).validate_python(text)
     except ValidationError as error:
         raise ValueError(f"{text!r} is no AE title: 1 to 16 characters of ASCII without backslash") from error
+
+
+def _profile(text: str) -> str:
+    if text not in set(Profile):
+        raise ValueError(
+            f"{text!r} is no form of results: choose {', '.join(Profile)}; docs/results.md tells them apart"
+        )
+    return text
 
 
 def _port(text: str) -> str:

@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 from dicom_node.cli.init import init
 from dicom_node.cli.reference import sections
 from dicom_node.config import Settings, load_settings, require_routes
-from dicom_node.domain import Mode
+from dicom_node.domain import Mode, Profile
 from dicom_node.errors import ConfigurationError
 from tests.cli.running import chexnode
 
@@ -71,13 +71,19 @@ def test_the_defaults_that_it_shows_are_the_defaults(file: Path) -> None:
 
 def test_asks_again_until_the_answer_can_be_used(file: Path) -> None:
     output = run(
-        "--config", file, "--ae-title", "CXR", answers="PACS\\1\nPACS\n\n70000\n4242\n11114\neverywhere\n127.0.0.1\n"
+        "--config",
+        file,
+        "--ae-title",
+        "CXR",
+        answers="PACS\\1\nPACS\n\n70000\n4242\n11114\neverywhere\n127.0.0.1\nweasis\nclassic-pacs\n",
     )
     settings = load_settings(file)
     assert (settings.node.ae_title, settings.peers[0].ae_title) == ("CXR", "PACS")
     assert (settings.peers[0].port, settings.receive.port) == (4242, 11114)
     assert "70000" in output
     assert "no IP address" in output
+    assert settings.peers[0].profile is Profile.CLASSIC_PACS
+    assert "'weasis' is no form of results" in output
 
 
 @pytest.mark.parametrize(
@@ -89,6 +95,7 @@ def test_asks_again_until_the_answer_can_be_used(file: Path) -> None:
         ("--archive-port", 0),
         ("--port", 65536),
         ("--listen", "everywhere"),
+        ("--profile", "pretty"),
     ],
 )
 def test_nonsense_is_refused_by_the_options_name(file: Path, option: str, value: object) -> None:
