@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from hashlib import sha256
 from types import TracebackType
 
 from dicom_node.analyse.decode import Decoder
@@ -14,7 +13,7 @@ from dicom_node.errors import DecoderUnavailable, Unreadable
 from dicom_node.ledger import Ledger, findings
 from dicom_node.ledger.encodings import EncodingRow
 from dicom_node.ledger.reports import Outcome
-from dicom_node.ledger.rows import StoredResult
+from dicom_node.ledger.rows import StoredResult, stored_result
 from dicom_node.sections import ModelSection, SelectSection
 from dicom_node.spool import Spool
 
@@ -71,20 +70,7 @@ class Again:
             input_digest=outcome.instance.digest if kept is None else kept.input_digest,
             content_time=datetime.fromtimestamp(now, UTC).astimezone(),
         )
-        return [
-            StoredResult(
-                kind=result.kind,
-                profile=result.profile,
-                sop_class_uid=result.sop_class_uid,
-                sop_instance_uid=result.sop_instance_uid,
-                series_instance_uid=result.series_instance_uid,
-                transfer_syntax_uid=result.transfer_syntax_uid,
-                encoder_version=result.encoder_version,
-                spool_key=self._spool.put(result.data),
-                digest=sha256(result.data).hexdigest(),
-            )
-            for result in encoded
-        ]
+        return [stored_result(result, spool_key=self._spool.put(result.data)) for result in encoded]
 
     def _decode(self, outcome: Outcome) -> Decoded:
         received = datetime.fromtimestamp(outcome.instance.received_at, UTC).astimezone().date()

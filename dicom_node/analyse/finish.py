@@ -7,7 +7,6 @@ discarded; what it left in the spool no row names, and it is swept.
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from hashlib import sha256
 
 import structlog
 
@@ -22,7 +21,7 @@ from dicom_node.ledger import Ledger, Tx, findings, headers, instances, jobs, re
 from dicom_node.ledger.headers import KeptHeader
 from dicom_node.ledger.identity import Identity
 from dicom_node.ledger.jobs import ClaimedJob
-from dicom_node.ledger.rows import ResultRow, StoredResult
+from dicom_node.ledger.rows import ResultRow, StoredResult, stored_result
 from dicom_node.spool import Spool
 
 log = structlog.get_logger()
@@ -226,16 +225,9 @@ class Finisher:
         return KeptHeader(spool_key=key, input_digest=held.claim.instance.digest)
 
     def _keep(self, result: EncodedResult, predecessors: dict[tuple[str, str], str]) -> StoredResult:
-        return StoredResult(
-            kind=result.kind,
-            profile=result.profile,
-            sop_class_uid=result.sop_class_uid,
-            sop_instance_uid=result.sop_instance_uid,
-            series_instance_uid=result.series_instance_uid,
-            transfer_syntax_uid=result.transfer_syntax_uid,
-            encoder_version=result.encoder_version,
+        return stored_result(
+            result,
             spool_key=self._spool.put(result.data),
-            digest=sha256(result.data).hexdigest(),
             predecessor=predecessors.get((result.kind, result.profile)),
         )
 

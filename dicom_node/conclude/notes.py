@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from hashlib import sha256
 from io import BytesIO
 
 from pydicom import dcmread
@@ -15,7 +14,7 @@ from dicom_node.encode.identity import header_of, identity_key, read_text
 from dicom_node.encode.kos import build_rejection_note
 from dicom_node.encode.sr_context import Place
 from dicom_node.errors import StorageFault
-from dicom_node.ledger.rows import ResultRow, StoredResult
+from dicom_node.ledger.rows import ResultRow, StoredResult, stored_result
 from dicom_node.spool import Spool
 
 
@@ -61,17 +60,7 @@ class Notes:
             content_time=self._now,
             software_version=__version__,
         )
-        return StoredResult(
-            kind=note.kind,
-            profile=note.profile,
-            sop_class_uid=note.sop_class_uid,
-            sop_instance_uid=note.sop_instance_uid,
-            series_instance_uid=note.series_instance_uid,
-            transfer_syntax_uid=note.transfer_syntax_uid,
-            encoder_version=note.encoder_version,
-            spool_key=self._spool.put(note.data),
-            digest=sha256(note.data).hexdigest(),
-        )
+        return stored_result(note, spool_key=self._spool.put(note.data))
 
     def _header(self, row: ResultRow) -> Dataset | None:
         if row.spool_key not in self._read:

@@ -5,7 +5,6 @@ Nothing here looks into strangers' bytes: a header was parsed by the worker's ch
 
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
-from hashlib import sha256
 
 import structlog
 from pydicom.dataset import Dataset
@@ -22,7 +21,7 @@ from dicom_node.encode.sr_context import Fate, Place, ReportContext, ReportedIma
 from dicom_node.errors import StorageFault
 from dicom_node.ledger.encodings import EncodingRow
 from dicom_node.ledger.reports import Outcome
-from dicom_node.ledger.rows import ResultRow, StoredResult, StudyRow
+from dicom_node.ledger.rows import ResultRow, StoredResult, StudyRow, stored_result
 from dicom_node.sections import ResultsSection
 from dicom_node.spool import Spool
 
@@ -141,16 +140,9 @@ class Writer:
         )
 
     def _keep(self, result: EncodedResult, replaced: Sequence[ResultRow]) -> StoredResult:
-        return StoredResult(
-            kind=result.kind,
-            profile=result.profile,
-            sop_class_uid=result.sop_class_uid,
-            sop_instance_uid=result.sop_instance_uid,
-            series_instance_uid=result.series_instance_uid,
-            transfer_syntax_uid=result.transfer_syntax_uid,
-            encoder_version=result.encoder_version,
+        return stored_result(
+            result,
             spool_key=self._spool.put(result.data),
-            digest=sha256(result.data).hexdigest(),
             predecessor=replaced[-1].sop_instance_uid if replaced else None,
         )
 

@@ -2,12 +2,13 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from hashlib import sha256
 from typing import Any
 
 from sqlalchemy import Connection, RowMapping, Table
 from sqlalchemy.dialects import postgresql, sqlite
 
-from dicom_node.domain import InstanceState, JobState, Kind, Profile, Reason, ResultState, StudyState
+from dicom_node.domain import EncodedResult, InstanceState, JobState, Kind, Profile, Reason, ResultState, StudyState
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,6 +98,22 @@ class StoredResult:
     digest: str
     #: SOP Instance UID of the result that this one supersedes
     predecessor: str | None = None
+
+
+def stored_result(result: EncodedResult, *, spool_key: str, predecessor: str | None = None) -> StoredResult:
+    """An encoded object whose bytes are durable under `spool_key`."""
+    return StoredResult(
+        kind=result.kind,
+        profile=result.profile,
+        sop_class_uid=result.sop_class_uid,
+        sop_instance_uid=result.sop_instance_uid,
+        series_instance_uid=result.series_instance_uid,
+        transfer_syntax_uid=result.transfer_syntax_uid,
+        encoder_version=result.encoder_version,
+        spool_key=spool_key,
+        digest=sha256(result.data).hexdigest(),
+        predecessor=predecessor,
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
