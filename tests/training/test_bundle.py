@@ -5,7 +5,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +20,7 @@ from safetensors.torch import load_file
 
 from model.predictor import load_predictor
 from model.weights import read_manifest
+from tests.waiting import wait_for
 
 for package in ("fire", "ignite", "jsonschema", "tensorboard", "onnxscript"):
     pytest.importorskip(package, reason="the extra training is not installed")
@@ -257,9 +257,7 @@ def test_pretraining_leaves_an_encoder_to_start_from(drawn: Path, tmp_path: Path
 def test_a_training_that_is_killed_goes_on_bit_for_bit(drawn: Path, trained: Path, tmp_path: Path) -> None:
     of = command("train.json", **training(drawn, tmp_path, checkpoint_every=0))
     killed = subprocess.Popen(of, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=ROOT.parent)
-    deadline = time.monotonic() + 200
-    while not (tmp_path / "checkpoint.pt").exists() and killed.poll() is None and time.monotonic() < deadline:
-        time.sleep(0.02)
+    wait_for("a checkpoint", (tmp_path / "checkpoint.pt").exists, seconds=200, every=0.02)
     killed.send_signal(signal.SIGKILL)
     assert killed.wait(20) == -signal.SIGKILL
     assert not (tmp_path / "stage-64.safetensors").exists()
