@@ -4,11 +4,12 @@
 PYTHON ?= python3
 PIP ?=
 FAULTS ?=
+BENCH ?=
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: help demo install test faults check train audit sbom clean
+.PHONY: help demo install test faults bench check audit sbom clean
 
 help:            ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## */  make \1\t/'
@@ -32,6 +33,9 @@ test: check      ## lint, types, walls, then every test; says which peers are mi
 
 faults: install  ## the long schedule of faults, then its table; goes on where it was stopped (FAULTS="--minutes 15")
 	$(BIN)/python -m tests.faults $(FAULTS)
+
+bench: install   ## every benchmark, in under 20 minutes; writes docs/performance.md (BENCH="receive ledger": some of them)
+	$(BIN)/python -m benchmarks $(BENCH)
 
 check: install   ## ruff, mypy --strict, import-linter
 	$(BIN)/ruff format --check .
