@@ -69,10 +69,15 @@ class Element:
     @property
     def encoded(self) -> bytes:
         """Tag, VR, length and value (PS3.5 7.1.2)."""
+        return self.head + self.value
+
+    @property
+    def head(self) -> bytes:
+        """Tag, VR and length (PS3.5 7.1.2)."""
         head = struct.pack("<HH2s", self.tag.group, self.tag.element, self.vr.encode("ascii"))
         if self.vr in _LONG:
-            return head + struct.pack("<HI", 0, len(self.value)) + self.value
-        return head + struct.pack("<H", len(self.value)) + self.value
+            return head + struct.pack("<HI", 0, len(self.value))
+        return head + struct.pack("<H", len(self.value))
 
     @property
     def raw(self) -> RawDataElement:
@@ -139,6 +144,9 @@ def _of_raw(held: RawDataElement, charset: list[str], depth: int) -> Element:
 
 
 def _of_parsed(held: DataElement, charset: list[str]) -> Element:
+    if held.VR == "OB" and isinstance(held.value, bytes):
+        # pixels: pydicom would copy them twice to say the same
+        return Element(tag=held.tag, vr="OB", value=_even("OB", held.value))
     out = DicomBytesIO()
     out.is_little_endian, out.is_implicit_VR = True, True
     try:

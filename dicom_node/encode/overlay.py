@@ -13,6 +13,9 @@ from dicom_node.encode.equipment import ascii_text
 from dicom_node.encode.lettering import draw_labels, footer
 from dicom_node.encode.outline import Outline, Pen, outline
 
+#: rows and columns of a part of the picture
+Window = tuple[slice, slice]
+
 #: the long side of a picture, pixels: small films are enlarged so that the footer can be read
 _SHORTEST, _LONGEST = 1024, 2048
 #: the height of letters and the width of lines as shares of the long side
@@ -59,7 +62,9 @@ def render_overlay(
     scale = (size[0] / rows, size[1] / columns)
     outlines = [outline(finding, scale=scale, size=size, pen=pen) for finding in findings]
     inks: list[Ink] = [colour_of(number + 1).rgb if colour else WHITE for number in range(len(findings))]
-    picture = Image.fromarray(_drawn(shown, outlines, inks)).convert("RGB" if colour else "L")
+    picture = Image.fromarray(_drawn(shown, outlines, inks))
+    if colour and not inks:
+        picture = picture.convert("RGB")
     labels = [f"{number}  {finding.confidence:.2f}" for number, finding in enumerate(findings, start=1)]
     draw_labels(picture, labels, outlines, inks, size=letters)
     # a film narrower than its footer stands in the middle of black
@@ -87,7 +92,9 @@ def _displayed(
     film_pixels: NDArray[np.uint16], film_valid: NDArray[np.bool_] | None, size: tuple[int, int]
 ) -> NDArray[np.uint8]:
     """The film in 8 bits at `size` (rows, columns), averaged where it is reduced."""
-    eight = (film_pixels >> 8).astype(np.uint8)
+    eight = np.empty(film_pixels.shape, np.uint8)
+    # straight into its place: a shifted film of 16 bits would be one copy more
+    np.right_shift(film_pixels, 8, out=eight, casting="unsafe")
     if film_valid is not None:
         eight[~film_valid] = 0
     reduced = Image.fromarray(eight).resize((size[1], size[0]), Image.Resampling.BICUBIC)
@@ -95,14 +102,46 @@ def _displayed(
 
 
 def _drawn(shown: NDArray[np.uint8], outlines: Sequence[Outline], inks: Sequence[Ink]) -> NDArray[np.uint8]:
-    """All dark lines first, so that none lies on another's light one."""
-    plain = shown.astype(np.float32)
-    for one in outlines:
-        plain[one.window] *= 1 - one.dark
+    """All dark lines first, so that none lies on another's light one; what no outline touches is not computed."""
     if not inks:
-        return np.rint(plain).astype(np.uint8)
-    canvas = np.stack([plain] * len(inks[0]), axis=-1)
-    for one, ink in zip(outlines, inks, strict=True):
-        canvas[one.window] += (np.array(ink, np.float32) - canvas[one.window]) * one.light[..., None]
-    drawn = np.rint(canvas).astype(np.uint8)
-    return drawn if drawn.shape[2] > 1 else drawn[..., 0]
+        return shown
+    channels = len(inks[0])
+    drawn = np.repeat(shown[..., None], channels, axis=2) if channels > 1 else shown.copy()
+    for window, members in _apart(outlines):
+        plain = shown[window].astype(np.float32)
+        for number in members:
+            plain[_within(outlines[number].window, window)] *= 1 - outlines[number].dark
+        canvas = np.stack([plain] * channels, axis=-1)
+        for number in members:
+            part = canvas[_within(outlines[number].window, window)]
+            part += (np.array(inks[number], np.float32) - part) * outlines[number].light[..., None]
+        patch = np.rint(canvas).astype(np.uint8)
+        drawn[window] = patch if channels > 1 else patch[..., 0]
+    return drawn
+
+
+def _apart(outlines: Sequence[Outline]) -> list[tuple[Window, list[int]]]:
+    """Windows that do not overlap, each with the outlines that lie in it, in their order."""
+    groups: list[tuple[Window, list[int]]] = []
+    for number, one in enumerate(outlines):
+        window, members = one.window, [number]
+        while touching := [group for group in groups if _overlap(group[0], window)]:
+            groups = [group for group in groups if group not in touching]
+            for other, inside in touching:
+                window, members = _around(window, other), sorted(members + inside)
+        groups.append((window, members))
+    return groups
+
+
+def _overlap(one: Window, other: Window) -> bool:
+    return all(a.start < b.stop and b.start < a.stop for a, b in zip(one, other, strict=True))
+
+
+def _around(one: Window, other: Window) -> Window:
+    rows, columns = (slice(min(a.start, b.start), max(a.stop, b.stop)) for a, b in zip(one, other, strict=True))
+    return rows, columns
+
+
+def _within(inner: Window, outer: Window) -> Window:
+    rows, columns = (slice(a.start - b.start, a.stop - b.start) for a, b in zip(inner, outer, strict=True))
+    return rows, columns

@@ -26,5 +26,7 @@ def part10(result: Dataset) -> bytes:
     write_file_meta_info(out, meta)
 
     for tag in sorted(result.keys()):
-        out.write(element(result, tag, charset=["iso8859"]).encoded)
+        carried = element(result, tag, charset=["iso8859"])
+        out.write(carried.head)
+        out.write(carried.value)
     return out.getvalue()

@@ -32,6 +32,9 @@ from dicom_node.encode.times import result_times
 from dicom_node.encode.tracking import tracking
 from dicom_node.encode.uids import frame_of_reference_uid, image_uid
 
+#: rows and columns of what highdicom is shown
+_STAND_IN = (8, 8)
+
 
 def build_seg(
     profile: Profile,
@@ -49,18 +52,19 @@ def build_seg(
     """
     del film_valid, film_window
     rows, columns = film_pixels.shape
-    if not united_mask(findings, (rows, columns)).any():
-        raise ValueError("a SEG without a single pixel says nothing: ask kinds_for what to build")
     segments = _segments(PROFILES[profile].segments, findings)
-    masks = np.stack([united_mask(of, (rows, columns)) for _, of in segments])
+    if not any(finding.mask.any() for _, of in segments for finding in of):
+        raise ValueError("a SEG without a single pixel says nothing: ask kinds_for what to build")
+    masks = [united_mask(of, (rows, columns)) for _, of in segments]
     times = result_times(header, context.content_time)
 
     def uid(role: str) -> str:
         return image_uid(role, kind=Kind.SEG, profile=profile, context=context)
 
     result: Dataset = Segmentation(
-        source_images=[_stand_in(header, profile, rows=rows, columns=columns)],
-        pixel_array=np.moveaxis(masks, 0, -1)[None],
+        source_images=[_stand_in(header, profile)],
+        # frames that are not empty; it would look through the true ones several times, and they are packed below
+        pixel_array=np.ones((1, *_STAND_IN, len(segments)), np.bool_),
         segmentation_type=SegmentationTypeValues.BINARY,
         segment_descriptions=[
             _description(segment_number, number, of, context)
@@ -78,8 +82,11 @@ def build_seg(
         content_description="Regions that look abnormal to an algorithm; research use only",
         series_description=ascii_text(context.seg_description),
     )
+    result.Rows, result.Columns = rows, columns
+    result.SegmentsOverlap = "YES" if _overlap(masks) else "NO"
     # highdicom packs frames of less than eight pixels apart, and pads with another octet than null
-    bits = np.packbits(masks, axis=None, bitorder="little").tobytes()
+    flat = masks[0] if len(masks) == 1 else np.stack(masks)
+    bits = np.packbits(flat, axis=None, bitorder="little").tobytes()
     result.add_new("PixelData", "OB", bits + bytes(len(bits) % 2))
     finish(result, header, context, times)
     # type 2 (PS3.3 10.9), which highdicom leaves out
@@ -95,8 +102,8 @@ def build_seg(
     return result
 
 
-def _stand_in(header: Dataset, profile: Profile, *, rows: int, columns: int) -> Dataset:
-    """What highdicom is shown instead of the source: its size, and geometry only where the profile invents it.
+def _stand_in(header: Dataset, profile: Profile) -> Dataset:
+    """What highdicom is shown instead of the source: a small one, with geometry only where the profile invents it.
 
     highdicom trips on absent type 2 attributes and on values that break their VR; identity and references are
     written afterwards from the true header.
@@ -109,7 +116,7 @@ def _stand_in(header: Dataset, profile: Profile, *, rows: int, columns: int) -> 
         setattr(source, keyword, "")
     source.StudyDate = source.StudyTime = source.ReferringPhysicianName = None
     source.Modality = "CR"
-    source.Rows, source.Columns = rows, columns
+    source.Rows, source.Columns = _STAND_IN
     if PROFILES[profile].invented_geometry:
         source.FrameOfReferenceUID = frame_of_reference_uid(read_text(header, "SOPInstanceUID"))
         source.PositionReferenceIndicator = None
@@ -126,6 +133,14 @@ def _segments(style: Segments, findings: Sequence[Finding]) -> list[tuple[int | 
         return [(None, tuple(findings))]
     # the number is that of the outlines, also where a finding without a pixel has no segment
     return [(number, (finding,)) for number, finding in enumerate(findings, start=1) if finding.mask.any()]
+
+
+def _overlap(masks: Sequence[NDArray[np.bool_]]) -> bool:
+    """A pixel belongs to more than one of `masks`."""
+    if len(masks) == 1:
+        return False
+    apart = sum(np.count_nonzero(mask) for mask in masks)
+    return bool(np.count_nonzero(np.logical_or.reduce(masks)) < apart)
 
 
 def _description(
