@@ -3,10 +3,11 @@
 The data set of a PS3.10 file goes out as it stands, never decoded, never re-encoded.
 """
 
-import contextlib
+import functools
+import os
+from collections.abc import Iterator
 from io import BytesIO
 from pathlib import Path
-from typing import BinaryIO
 
 from pydicom.dataset import Dataset
 from pydicom.filewriter import dcmwrite
@@ -15,10 +16,11 @@ from pynetdicom.sop_class import Verification
 from dicom_node.dimse import commands
 from dicom_node.dimse.commands import CommandError
 from dicom_node.dimse.conversation import Answer, Conversation, PeerRequest, Timeouts
+from dicom_node.dimse.fragments import Fragments, ReadInto, of_bytes, of_file
 from dicom_node.dimse.identifiers import decoded_identifier
 from dicom_node.dimse.part10 import LONGEST_META, file_meta, read_file_meta
 from dicom_node.dimse.status import is_pending
-from dicom_node.errors import Refused
+from dicom_node.errors import PeerUnavailable, Refused
 
 __all__ = ["MOST_MATCHES", "OUR_PDU", "Answer", "OpenAssociation", "PeerRequest", "Timeouts"]
 
@@ -30,8 +32,6 @@ _LONGEST_FILE = 256 << 20
 _MOVE_DESTINATION_UNKNOWN = 0xA801
 #: matches of one query: nobody here asks for more than a study
 MOST_MATCHES = 10_000
-#: bytes read and sent at a time: each must leave within the response deadline
-_STEP = 1 << 20
 
 
 class OpenAssociation(Conversation):
@@ -53,28 +53,26 @@ class OpenAssociation(Conversation):
     def store(self, source: Path | bytes | Dataset) -> Answer:
         """C-STORE one PS3.10 file, given by its path, as its bytes, or as a data set with its file meta.
 
-        The data set's bytes go out as they are. Raises Unreadable for what is no DICOM file, Refused where the
-        peer did not accept its class in its syntax (the association goes on), PeerUnavailable where the peer
-        left, stalled or did not answer in time (the association is over).
+        The data set's bytes go out as they are. Raises Unreadable for what is no DICOM file, OSError for what cannot
+        be read, Refused where the peer did not accept its class in its syntax (the association goes on),
+        PeerUnavailable where the peer left, stalled or did not answer in time (the association is over).
         """
-        with contextlib.ExitStack() as stack:
-            file: BinaryIO
-            if isinstance(source, Path):
-                file = stack.enter_context(source.open("rb"))
-            else:
-                file = BytesIO(source if isinstance(source, bytes) else _encoded(source))
-            return self._store(file)
+        if isinstance(source, Path):
+            with source.open("rb", buffering=0) as file:
+                descriptor = file.fileno()
+                size = os.fstat(descriptor).st_size
+                return self._store(file.read(LONGEST_META), of_file(descriptor), size)
+        data = source if isinstance(source, bytes) else _encoded(source)
+        return self._store(memoryview(data)[:LONGEST_META], of_bytes(data), len(data))
 
-    def _store(self, file: BinaryIO) -> Answer:
-        meta = read_file_meta(file.read(LONGEST_META))
+    def _store(self, start: bytes | memoryview, read_into: ReadInto, size: int) -> Answer:
+        meta = read_file_meta(start)
         context = self._context(meta.sop_class_uid, meta.transfer_syntax_uid)
         if context is None:
             raise Refused(
                 f"{self._peer} does not accept SOP class {meta.sop_class_uid} in transfer syntax "
                 f"{meta.transfer_syntax_uid}"
             )
-        left = file.seek(0, 2) - meta.data_set_offset
-        file.seek(meta.data_set_offset)
         with self._broken("C-STORE"):
             message_id = self._next_message_id()
             command = commands.store_request(
@@ -82,15 +80,32 @@ class OpenAssociation(Conversation):
                 sop_class_uid=meta.sop_class_uid,
                 sop_instance_uid=meta.sop_instance_uid,
             )
-            ahead = commands.as_p_data(context.context_id, command)
-            while True:
-                step = memoryview(file.read(min(left, _STEP)))
-                left = left - len(step) if step else 0
-                data = commands.data_fragments(context.context_id, step, largest=self._largest_pdu, ends=left == 0)
-                self._wire.send(ahead + data)
-                ahead = b""
-                if left == 0:
-                    return self._answer(commands.C_STORE_RSP, message_id)
+            steps = self._fragments.steps(
+                context.context_id,
+                read_into,
+                begin=meta.data_set_offset,
+                end=size,
+                ahead=commands.as_p_data(context.context_id, command),
+            )
+            self._send(steps)
+            return self._answer(commands.C_STORE_RSP, message_id)
+
+    def _send(self, steps: Iterator[memoryview]) -> None:
+        """Raises OSError where the first step can't be read and nothing was sent, PeerUnavailable for a later one."""
+        sent = False
+        try:
+            for step in steps:
+                self._wire.send(step)
+                sent = True
+        except (OSError, EOFError) as error:
+            if not sent:
+                raise OSError(f"the file can't be read: {error}") from error
+            self.abort()  # it waits for the rest
+            raise PeerUnavailable(f"the file can't be read to its end, so {self._peer} was hung up on") from error
+
+    @functools.cached_property
+    def _fragments(self) -> Fragments:
+        return Fragments(self._largest_pdu)
 
     def find(self, sop_class_uid: str, identifier: Dataset, *, most: int = MOST_MATCHES) -> list[Dataset]:
         """C-FIND (PS3.4 C.4.1): every match of `identifier`, in the order in which they came.
