@@ -13,6 +13,7 @@ from pydantic_settings import (
 from dicom_node.addresses import is_loopback
 from dicom_node.domain import Mode, Profile
 from dicom_node.errors import ConfigurationError
+from dicom_node.precedence import PrioritySection
 from dicom_node.sections import (
     AETitle,
     AnalyseSection,
@@ -40,6 +41,7 @@ __all__ = [
     "ModelSection",
     "NodeSection",
     "PeerSection",
+    "PrioritySection",
     "ReceiveSection",
     "ResultsSection",
     "RetentionSection",
@@ -65,6 +67,7 @@ class Settings(BaseSettings):
 
     node: NodeSection = NodeSection()
     receive: ReceiveSection = ReceiveSection()
+    priority: PrioritySection = PrioritySection()
     tls: TLSSection = TLSSection()
     audit: AuditSection = AuditSection()
     select: SelectSection = SelectSection()

@@ -233,7 +233,8 @@ JOB_ENDED = frozenset({JobState.DONE, JobState.DECLINED, JobState.UNREADABLE, Jo
 
 @dataclass(frozen=True, kw_only=True)
 class Head:
-    """What the receiver reads of a data set: top-level elements up to Study Instance UID, nothing else."""
+    """What the receiver reads of a data set: top-level elements up to Study Instance UID, and what says how urgent it is
+    where that lies among the first bytes."""
 
     sop_class_uid: str
     sop_instance_uid: str
@@ -244,6 +245,12 @@ class Head:
     #: (0008,0070); with manufacturer_model_name the mark by which a chexnode's own results are known
     manufacturer: str = ""
     manufacturer_model_name: str = ""
+    study_description: str = field(default="", repr=False)
+    series_description: str = field(default="", repr=False)
+    #: (0032,1060)
+    requested_procedure_description: str = field(default="", repr=False)
+    #: (0040,1003): STAT, HIGH, ROUTINE, MEDIUM, LOW; empty: it does not say, or not early enough
+    requested_procedure_priority: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -260,6 +267,7 @@ class Arrival:
     spool_key: str
     #: seconds since the epoch, UTC
     received_at: float
+    #: more is sooner, 0 is routine
     priority: int = 0
 
 

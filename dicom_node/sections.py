@@ -1,6 +1,7 @@
 """The sections of the configuration, one a room; `config.py` reads them and holds what spans them."""
 
 import ipaddress
+import os
 import re
 from enum import StrEnum
 from pathlib import Path
@@ -21,6 +22,16 @@ Network = Annotated[str, StringConstraints(strip_whitespace=True)]
 
 class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+def require_expressions(patterns: tuple[str, ...]) -> tuple[str, ...]:
+    """`patterns`. Raises ValueError where one is no regular expression."""
+    for pattern in patterns:
+        try:
+            re.compile(pattern)
+        except re.error as error:
+            raise ValueError(f"{pattern!r} is not a regular expression: {error}") from error
+    return patterns
 
 
 class NodeSection(Section):
@@ -95,12 +106,7 @@ class SelectSection(Section):
     @field_validator("exclude_descriptions")
     @classmethod
     def _must_compile(cls, patterns: tuple[str, ...]) -> tuple[str, ...]:
-        for pattern in patterns:
-            try:
-                re.compile(pattern)
-            except re.error as error:
-                raise ValueError(f"{pattern!r} is not a regular expression: {error}") from error
-        return patterns
+        return require_expressions(patterns)
 
 
 class ModelSection(Section):
@@ -119,9 +125,11 @@ class ModelSection(Section):
 class AnalyseSection(Section):
     """How images are decoded and batched."""
 
-    #: child processes that parse and decode
-    decoders: Annotated[int, Field(ge=1, le=64)] = 1
-    #: most images in one batch
+    #: child processes that parse and decode; 0: by the number of cores
+    decoders: Annotated[int, Field(ge=0, le=64)] = 0
+    #: processes that make the objects of results; 0: by the number of cores
+    encoders: Annotated[int, Field(ge=0, le=64)] = 0
+    #: most images in one batch; fewer where fewer wait, since no image waits for another
     batch_size: Annotated[int, Field(ge=1, le=256)] = 4
     #: seconds of the clock that one decode may take
     decode_timeout: Seconds = 60
@@ -133,6 +141,23 @@ class AnalyseSection(Section):
     lease: Seconds = 120
     #: times that a job is tried
     attempts: Annotated[int, Field(ge=1)] = 4
+
+
+    @property
+    def decoders_used(self) -> int:
+        """Child processes that decode: one for each two cores where the site says nothing."""
+        return self.decoders or _for_cores(each=2, most=16)
+
+    @property
+    def encoders_used(self) -> int:
+        """Processes that encode: one for each two cores where the site says nothing."""
+        return self.encoders or _for_cores(each=2, most=16)
+
+
+def _for_cores(*, each: int, most: int) -> int:
+    # what this process may run on: a container's share, not the host's cores
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return min(most, max(1, cores // each))
 
 
 class ConcludeSection(Section):

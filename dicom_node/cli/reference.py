@@ -16,6 +16,7 @@ from pathlib import Path
 from pydantic_core import PydanticUndefined
 
 from dicom_node.config import PeerSection, Settings
+from dicom_node.precedence import PriorityRule, PrioritySection
 from dicom_node.sections import Section
 
 _COMMENT = re.compile(r"^    #: (.*)$")
@@ -43,17 +44,24 @@ class SectionReference:
     name: str
     comment: str
     settings: tuple[Setting, ...]
+    #: there may be any number of it, each under [[name]]
+    repeated: bool
+
+    @property
+    def header(self) -> str:
+        """As it stands in the file."""
+        return f"[[{self.name}]]" if self.repeated else f"[{self.name}]"
 
 
 def sections() -> tuple[SectionReference, ...]:
     """Every section of the configuration, in the order of the file; the last one is [[peers]]."""
-    tables: list[tuple[str, type[Section]]] = [
-        (name, table)
-        for name, field in Settings.model_fields.items()
-        if isinstance(table := field.annotation, type) and issubclass(table, Section)
-    ]
-    tables.append(("peers", PeerSection))
-    return tuple(_section(name, table) for name, table in tables)
+    tables: list[SectionReference] = []
+    for name, field in Settings.model_fields.items():
+        if isinstance(table := field.annotation, type) and issubclass(table, Section):
+            tables.append(_section(name, table))
+            if table is PrioritySection:
+                tables.append(_section(f"{name}.rules", PriorityRule, repeated=True))
+    return (*tables, _section("peers", PeerSection, repeated=True))
 
 
 def toml(value: object) -> str:
@@ -63,10 +71,11 @@ def toml(value: object) -> str:
     return json.dumps(str(value) if isinstance(value, Path) else value, ensure_ascii=False)
 
 
-def _section(name: str, table: type[Section]) -> SectionReference:
+def _section(name: str, table: type[Section], *, repeated: bool = False) -> SectionReference:
     comments = dict(_comments(inspect.getsource(table)))
     return SectionReference(
         name=name,
+        repeated=repeated,
         comment=inspect.getdoc(table) or "",
         settings=tuple(
             Setting(
@@ -115,7 +124,7 @@ def markdown() -> str:
         "the node at start, and the message names the key.",
     ]
     for section in sections():
-        lines += ["", f"## [{'[peers]' if section.name == 'peers' else section.name}]", "", section.comment, ""]
+        lines += ["", f"## {section.header}", "", section.comment, ""]
         lines += ["| setting | default | what it is |", "|---|---|---|"]
         lines += [
             f"| `{s.key}` | {'must be given' if s.required else f'`{s.default}`' if s.default else 'none'} "

@@ -18,8 +18,17 @@ PEERS = """\
 def configuration(values: Mapping[str, Mapping[str, object]], peer: Mapping[str, object]) -> str:
     """The whole file: `values` by section and key, and one `peer`; what they leave out stands in it as a comment."""
     *tables, peers = sections()
-    blocks = [f"# {each.comment}\n[{each.name}]\n{_lines(each, values.get(each.name, {}))}" for each in tables]
+    blocks = [_block(each, values.get(each.name, {})) for each in tables]
     return "\n".join([HEAD, *blocks, f"{PEERS}[[peers]]\n{_lines(peers, peer)}"])
+
+
+def _block(table: SectionReference, given: Mapping[str, object]) -> str:
+    comment = table.comment.replace("\n", "\n# ").replace("# \n", "#\n")
+    if not table.repeated:
+        return f"# {comment}\n{table.header}\n{_lines(table, given)}"
+    # in force it would be one entry of a list that need not have any
+    lines = f"{table.header}\n{_lines(table, given)}".splitlines()
+    return f"# {comment}\n#\n" + "".join(f"#     {line}\n" for line in lines)
 
 
 def _lines(table: SectionReference, given: Mapping[str, object]) -> str:

@@ -5,17 +5,14 @@ from enum import StrEnum
 
 from sqlalchemy import ColumnElement, Connection, and_, insert, select, true, update
 
-from dicom_node.domain import Arrival, InstanceState, JobState, Reason
+from dicom_node.domain import Arrival, InstanceState, JobState, Reason, StudyState
 from dicom_node.ledger import models, results, studies
 from dicom_node.ledger.identity import identity_of, keyed
 from dicom_node.ledger.locks import one_at_a_time
 from dicom_node.ledger.move import move
+from dicom_node.ledger.rank import KEY_OBJECT_SELECTION, LEVEL, raise_study, rank_of
 from dicom_node.ledger.rows import InstanceRow, instance_row
 from dicom_node.ledger.schema import in_state, instance, job, study
-
-_KEY_OBJECT_SELECTION = "1.2.840.10008.5.1.4.1.1.88.59"
-#: above those of DIMSE, -1 to 1
-_NOTE_FIRST = 2
 
 
 class Outcome(StrEnum):
@@ -38,8 +35,11 @@ class Recorded:
     spool_key: str = ""
 
 
-def record(tx: Connection, arrival: Arrival, *, parameters: str, now: float) -> Recorded:
+def record(tx: Connection, arrival: Arrival, *, parameters: str, now: float, level: float = LEVEL) -> Recorded:
     """Enter an arrival whose bytes are durable, with one queued job for each active model.
+
+    A study that is under way has the highest priority of its images, and so has each of their jobs: an image that is
+    more urgent than those before it raises them, one that is less urgent is raised. `level`: see rank_of().
 
     NEW: its SOP Instance UID was unknown. The study is opened or made; a concluded one gets its next revision, unless
     what came is a Key Object Selection: that may be a rejection note, and is looked at before all else.
@@ -62,6 +62,11 @@ def record(tx: Connection, arrival: Arrival, *, parameters: str, now: float) -> 
             kept = spool_key if state != InstanceState.PURGED.value else ""
             return Recorded(outcome=Outcome.DUPLICATE, instance_id=key, study_id=study_id, spool_key=kept)
     of, identity_key = studies.open_for(tx, arrival.head, priority=arrival.priority, now=now)
+    priority = arrival.priority
+    if of.state is not StudyState.CONCLUDED:
+        priority = max(of.priority, priority)
+        if priority > of.priority:
+            raise_study(tx, of.study_id, priority=priority, level=level)
     instance_id: int = tx.execute(
         insert(instance)
         .values(
@@ -81,13 +86,13 @@ def record(tx: Connection, arrival: Arrival, *, parameters: str, now: float) -> 
         )
         .returning(instance.c.id)
     ).scalar_one()
-    is_note = arrival.head.sop_class_uid == _KEY_OBJECT_SELECTION
+    is_note = arrival.head.sop_class_uid == KEY_OBJECT_SELECTION
     made = models.queue_jobs(
         tx,
         instance_id=instance_id,
         study_id=of.study_id,
-        # a rejection note does not wait behind the images that it may be about
-        priority=_NOTE_FIRST if is_note else arrival.priority,
+        priority=priority,
+        rank=rank_of(arrival.head.sop_class_uid, arrived=now, priority=priority, level=level),
         parameters=parameters,
         now=now,
     )
@@ -96,7 +101,7 @@ def record(tx: Connection, arrival: Arrival, *, parameters: str, now: float) -> 
     # a note is no news by itself: what it does to the study's images is
     if not (known or is_note) and studies.reopen(tx, of, now=now, reason="a new instance arrived"):
         of = studies.get(tx, of.study_id)
-    studies.arrived(tx, of, priority=arrival.priority, now=now)
+    studies.arrived(tx, of, priority=priority, now=now)
     outcome = Outcome.NEW_VERSION if known else Outcome.NEW
     return Recorded(outcome=outcome, instance_id=instance_id, study_id=of.study_id)
 

@@ -11,6 +11,7 @@ from dicom_node.ledger import findings as finding_rows
 from dicom_node.ledger import instances, models, studies, succession
 from dicom_node.ledger import results as result_rows
 from dicom_node.ledger.move import move
+from dicom_node.ledger.rank import LEVEL, rank_of
 from dicom_node.ledger.rows import InstanceRow, StoredResult
 from dicom_node.ledger.schema import in_state, instance, job, study
 
@@ -44,15 +45,15 @@ class ClaimedJob:
 def claim(
     tx: Connection, *, owner: str, now: float, lease: float, limit: int, model_digest: str | None = None
 ) -> list[ClaimedJob]:
-    """Up to `limit` due jobs, the highest priority and then the oldest first, this process's for `lease` s.
+    """Up to `limit` due jobs, the lowest rank first (see rank.py), this process's for `lease` s.
 
-    `model_digest`: only jobs of that model; a worker gives its own, so that none is read by another model than
-    the job says.
+    `model_digest`: only jobs of that model, found by its part of the index; a worker gives its own, so that none is
+    read by another model than the job says.
     """
     due = (
         select(job)
         .where(in_state(job.c.state, JobState.QUEUED), job.c.not_before <= now)
-        .order_by(job.c.priority.desc(), job.c.id)
+        .order_by(job.c.rank, job.c.id)
         .limit(limit)
         .with_for_update(skip_locked=True)
     )
@@ -255,24 +256,33 @@ def requeue(tx: Connection, job_id: int, now: float) -> bool:
 
 
 def insert_missing(
-    tx: Connection, *, model: str, parameters: str, now: float, by_source: Mapping[str, str] | None = None
+    tx: Connection,
+    *,
+    model: str,
+    parameters: str,
+    now: float,
+    by_source: Mapping[str, str] | None = None,
+    level: float = LEVEL,
 ) -> int:
     """Make the jobs of instances that arrived while no model was active; how many.
 
-    `by_source`: see models.activate. Raises ValueError unless `model` is active.
+    `by_source`: see models.activate; `level`: see rank_of(). Raises ValueError unless `model` is active.
     """
     if model not in models.active(tx):
         raise ValueError(f"model {model} is not active: activate() it first")
     made = 0
-    waiting = select(instance.c.id, instance.c.study_id, study.c.priority, instance.c.calling_ae_title).join(
-        study, study.c.id == instance.c.study_id
-    )
-    for key, study_id, priority, sender in tx.execute(
-        waiting.where(instance.c.without_job == true()).order_by(instance.c.id)
-    ).all():
-        own = (by_source or {}).get(sender, parameters)
-        made += models.queue_jobs(tx, instance_id=key, study_id=study_id, priority=priority, parameters=own, now=now)
-        tx.execute(update(instance).where(instance.c.id == key).values(without_job=False))
+    waiting = select(instance, study.c.priority).join(study, study.c.id == instance.c.study_id)
+    for row in tx.execute(waiting.where(instance.c.without_job == true()).order_by(instance.c.id)).mappings().all():
+        made += models.queue_jobs(
+            tx,
+            instance_id=row["id"],
+            study_id=row["study_id"],
+            priority=row["priority"],
+            rank=rank_of(row["sop_class_uid"], arrived=row["received_at"], priority=row["priority"], level=level),
+            parameters=(by_source or {}).get(row["calling_ae_title"], parameters),
+            now=now,
+        )
+        tx.execute(update(instance).where(instance.c.id == row["id"]).values(without_job=False))
     return made
 
 

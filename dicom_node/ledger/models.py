@@ -51,10 +51,19 @@ def active(tx: Connection) -> list[str]:
     return list(tx.execute(select(model.c.digest).where(model.c.active == true()).order_by(model.c.id)).scalars())
 
 
-def queue_jobs(tx: Connection, *, instance_id: int, study_id: int, priority: int, parameters: str, now: float) -> int:
+def queue_jobs(
+    tx: Connection,
+    *,
+    instance_id: int,
+    study_id: int,
+    priority: int,
+    rank: float,
+    parameters: str,
+    now: float,
+) -> int:
     """Make a queued job for an instance and each active model, where there is none; how many.
 
-    Of an image that was rejected it is DECLINED at once.
+    `rank`: see rank.py. Of an image that was rejected it is DECLINED at once.
     """
     made = 0
     for digest in active(tx):
@@ -64,6 +73,7 @@ def queue_jobs(tx: Connection, *, instance_id: int, study_id: int, priority: int
             study_id=study_id,
             digest=digest,
             priority=priority,
+            rank=rank,
             parameters=parameters,
             now=now,
         )
@@ -74,7 +84,15 @@ def queue_jobs(tx: Connection, *, instance_id: int, study_id: int, priority: int
 
 
 def queue_job(
-    tx: Connection, *, instance_id: int, study_id: int, digest: str, priority: int, parameters: str, now: float
+    tx: Connection,
+    *,
+    instance_id: int,
+    study_id: int,
+    digest: str,
+    priority: int,
+    rank: float,
+    parameters: str,
+    now: float,
 ) -> int | None:
     """Make a queued job for an instance and a registered model; its id, or None where there is one already."""
     values = {
@@ -83,6 +101,7 @@ def queue_job(
         "model": digest,
         "parameters": parameters,
         "priority": priority,
+        "rank": rank,
         "state": JobState.QUEUED.value,
         "not_before": now,
         "created_at": now,

@@ -8,11 +8,12 @@ from sqlalchemy import Connection, select, update
 
 from dicom_node.domain import InstanceState, JobState, Reason, RejectionTitle
 from dicom_node.ledger import instances, models, rejected, results
+from dicom_node.ledger.rank import LEVEL, rank_of
 from dicom_node.ledger.rows import InstanceRow, JobRow, ResultRow, job_row
 from dicom_node.ledger.schema import job, model, result
 
-#: below those of DIMSE, -1 to 1: what arrives meanwhile is analysed first
-_BEHIND = -2
+#: a day behind at the level's default: what arrives meanwhile is analysed first
+_BEHIND = -6
 
 
 class Prospect(StrEnum):
@@ -74,11 +75,17 @@ def candidates(tx: Connection, study_id: int, *, parameters: str, by_source: Map
 
 
 def queue(
-    tx: Connection, wanted: Sequence[Candidate], *, recall_title: RejectionTitle | None = None, now: float
+    tx: Connection,
+    wanted: Sequence[Candidate],
+    *,
+    recall_title: RejectionTitle | None = None,
+    now: float,
+    level: float = LEVEL,
 ) -> int:
     """Make the jobs of those with a prospect of QUEUE; how many. Their results supersede what stands once they end.
 
-    `recall_title`: what they supersede is recalled then too, by rejection notes with this title.
+    `level`: see rank_of(). `recall_title`: what they supersede is recalled then too, by rejection notes with this
+    title.
     """
     made = 0
     for one in wanted:
@@ -91,6 +98,7 @@ def queue(
             study_id=study_id,
             digest=one.model,
             priority=_BEHIND,
+            rank=rank_of(one.instance.sop_class_uid, arrived=now, priority=_BEHIND, level=level),
             parameters=one.parameters,
             now=now,
         )

@@ -20,7 +20,7 @@ class StudyRow:
     state: StudyState
     #: that the next conclusion will have; of a concluded study: that it had
     revision: int
-    #: highest of its instances
+    #: highest of the instances that came since it was last opened
     priority: int
     accession_number: str = field(repr=False)
     patient_id: str = field(repr=False)
@@ -69,6 +69,8 @@ class JobRow:
     model: str
     #: digest of the settings that the analysis depends on
     parameters: str
+    #: more is sooner; 0: routine
+    priority: int
     state: JobState
     attempts: int
     not_before: float
@@ -100,8 +102,10 @@ class StoredResult:
     predecessor: str | None = None
 
 
-def stored_result(result: EncodedResult, *, spool_key: str, predecessor: str | None = None) -> StoredResult:
-    """An encoded object whose bytes are durable under `spool_key`."""
+def stored_result(
+    result: EncodedResult, *, spool_key: str, predecessor: str | None = None, digest: str = ""
+) -> StoredResult:
+    """An encoded object whose bytes are durable under `spool_key`; `digest` of them, where they are no longer here."""
     return StoredResult(
         kind=result.kind,
         profile=result.profile,
@@ -111,7 +115,7 @@ def stored_result(result: EncodedResult, *, spool_key: str, predecessor: str | N
         transfer_syntax_uid=result.transfer_syntax_uid,
         encoder_version=result.encoder_version,
         spool_key=spool_key,
-        digest=sha256(result.data).hexdigest(),
+        digest=digest or sha256(result.data).hexdigest(),
         predecessor=predecessor,
     )
 

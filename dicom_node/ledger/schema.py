@@ -24,7 +24,7 @@ from dicom_node.ledger.columns import in_state as in_state
 from dicom_node.ledger.columns import metadata as metadata
 
 #: the migration that this code was written for
-REVISION = "0006"
+REVISION = "0007"
 
 study = Table(
     "study",
@@ -127,10 +127,17 @@ job = Table(
     Column("score", Double),
     # code of the rejection notes that withdraw what its results supersede; empty: that stays where it is
     string("recall_title", ""),
+    # in which order it is taken, the lowest first: see rank.py
+    Column("rank", Double, server_default="0", nullable=False),
     UniqueConstraint("instance_id", "model", "parameters"),
 )
 Index("ix_job_study", job.c.study_id)
-index("ix_job_queued", job.c.priority.desc(), job.c.id, where=in_state(job.c.state, JobState.QUEUED))
+index("ix_job_queued", job.c.model, job.c.rank, job.c.id, where=in_state(job.c.state, JobState.QUEUED))
+index(
+    "ix_job_urgent",
+    job.c.id,
+    where=and_(in_state(job.c.state, JobState.QUEUED), job.c.priority > literal_column("0")),
+)
 index("ix_job_due", job.c.not_before, where=in_state(job.c.state, JobState.QUEUED))
 index("ix_job_running", job.c.lease_until, where=in_state(job.c.state, JobState.RUNNING))
 index("ix_job_failed", job.c.id, where=in_state(job.c.state, JobState.FAILED))

@@ -62,13 +62,13 @@ def lock(tx: Connection, study_id: int, *, sop_instance_uid: str | None = None) 
 
 
 def arrived(tx: Connection, row: StudyRow, *, priority: int, now: float) -> None:
-    """Something new came for a study that was not concluded: it waits for quiet again."""
+    """Something new came for a study that was not concluded: it waits for quiet again, and has this priority now."""
     if row.state is StudyState.COMPLETE:
         _move(tx, row, StudyState.OPEN, now=now, reason="an instance arrived", completed_at=None)
     tx.execute(
         update(study)
         .where(study.c.id == row.study_id)
-        .values(last_arrival=max(row.last_arrival, now), priority=max(row.priority, priority))
+        .values(last_arrival=max(row.last_arrival, now), priority=priority)
     )
     request(tx, Channel.STUDIES)
 

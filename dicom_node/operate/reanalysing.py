@@ -61,7 +61,7 @@ def reanalyse(
             ]
             anew.append(_study(tx, study_id, tuple(candidates)))
             if not dry_run:
-                reanalysis.queue(tx, candidates, recall_title=title, now=now)
+                reanalysis.queue(tx, candidates, recall_title=title, now=now, level=settings.priority.level)
     return tuple(anew)
 
 

@@ -1,7 +1,9 @@
 """The head of a data set: top-level elements as far as Study Instance UID, walked without recursion or trust.
 
 The rest of a data set is parsed in a child process; this is all that the receiver looks at. No value is decoded
-but the few of a Head, and no more than LONGEST_HEAD bytes are looked at whatever lengths they claim.
+but the few of a Head, and no more than LONGEST_HEAD bytes are looked at whatever lengths they claim. How urgent an
+image is stands further on, in group 0040: it is read where it lies among the bytes at hand, and missed without a word
+where it does not, for nothing is refused or waits for the lack of it.
 """
 
 import re
@@ -31,6 +33,14 @@ _LONG_VRS = frozenset({b"OB", b"OD", b"OF", b"OL", b"OV", b"OW", b"SQ", b"SV", b
 
 _CHARACTER_SET = 0x00080005
 _STUDY_INSTANCE_UID = 0x0020000D
+#: what is missed without a word, at any length: a wrong priority costs an image nothing but its turn
+_OPTIONAL = {
+    0x00081030: "study_description",
+    0x0008103E: "series_description",
+    0x00321060: "requested_procedure_description",
+    0x00401003: "requested_procedure_priority",
+}
+_LAST = max(_OPTIONAL)
 _FIELDS = {
     0x00080016: "sop_class_uid",
     0x00080018: "sop_instance_uid",
@@ -41,6 +51,8 @@ _FIELDS = {
     0x00100021: "issuer_of_patient_id",
     _STUDY_INSTANCE_UID: "study_instance_uid",
 }
+_NAMES = _FIELDS | _OPTIONAL
+_WANTED = frozenset(_NAMES) | {_CHARACTER_SET}
 
 
 class HeadError(ValueError):
@@ -67,7 +79,7 @@ def read_head(data: bytes | bytearray | memoryview, transfer_syntax_uid: str) ->
     view = memoryview(data)[:LONGEST_HEAD]
     values = _values(view, _Reader(view, transfer_syntax_uid))
     encodings = _encodings(values.pop(_CHARACTER_SET, b""))
-    texts = {_FIELDS[tag]: _text(value, encodings) for tag, value in values.items()}
+    texts = {_NAMES[tag]: _text(value, encodings) for tag, value in values.items()}
     for name in ("sop_class_uid", "sop_instance_uid", "study_instance_uid"):
         if not is_uid(texts.get(name, "")):
             raise HeadError(f"{name} is missing or no UID")
@@ -117,24 +129,40 @@ class _Reader:
 def _values(view: memoryview, reader: _Reader) -> dict[int, bytes]:
     """The wanted values, the character set among them, as they stand."""
     values: dict[int, bytes] = {}
+    try:
+        _walk(view, reader, values)
+    except HeadError:
+        # all that must be there is: what comes after it is not the receiver's to judge
+        if _STUDY_INSTANCE_UID not in values:
+            raise
+    return values
+
+
+def _walk(view: memoryview, reader: _Reader, values: dict[int, bytes]) -> None:
+    """Fill `values` up to the last that is wanted. Raises HeadError where it goes no further."""
     offset, previous = 0, -1
-    while True:
+    while previous < _LAST:
         element = reader.element(offset)
         if element.tag <= previous:
             raise HeadError("its elements are not in ascending order (PS3.5 7.1)")
-        if element.tag > _STUDY_INSTANCE_UID:
+        if element.tag > _STUDY_INSTANCE_UID and _STUDY_INSTANCE_UID not in values:
             raise HeadError("study_instance_uid is missing")
         previous = element.tag
         if element.length == _UNDEFINED:
             offset = _after_sequence(reader, element)
             continue
         offset = element.start + element.length
-        if element.tag in _FIELDS or element.tag == _CHARACTER_SET:
-            if element.length > _LONGEST_VALUE or offset > len(view):
-                raise HeadError(f"({element.tag >> 16:04X},{element.tag & 0xFFFF:04X}) has no sane length")
-            values[element.tag] = bytes(view[element.start : offset])
-        if element.tag == _STUDY_INSTANCE_UID:
-            return values
+        if element.tag in _WANTED:
+            _note(values, element, view)
+
+
+def _note(values: dict[int, bytes], element: _Element, view: memoryview) -> None:
+    """Keep a wanted value as it stands. Raises HeadError where one that must be sane is not."""
+    end = element.start + element.length
+    if element.length <= _LONGEST_VALUE and end <= len(view):
+        values[element.tag] = bytes(view[element.start : end])
+    elif element.tag not in _OPTIONAL:
+        raise HeadError(f"({element.tag >> 16:04X},{element.tag & 0xFFFF:04X}) has no sane length")
 
 
 def _after_sequence(reader: _Reader, sequence: _Element) -> int:

@@ -48,7 +48,8 @@ def test_options_make_a_node_that_may_start_and_holds_its_results(file: Path) ->
 
 def test_every_setting_stands_in_the_file(file: Path) -> None:
     run("--config", file, "--yes")
-    tables = dict(re.findall(r"^\[+(\w+)\]+\n(.*?)(?=^\[|\Z)", file.read_text(), re.DOTALL | re.MULTILINE))
+    text = file.read_text().replace("#     ", "")  # a list that need not have any entry shows one as a comment
+    tables = dict(re.findall(r"^\[+([\w.]+)\]+\n(.*?)(?=^\[|\Z)", text, re.DOTALL | re.MULTILINE))
     for section in sections():
         for setting in section.settings:
             assert re.search(rf"^#?{setting.key} =", tables[section.name], re.MULTILINE), setting.key
@@ -58,7 +59,7 @@ def test_every_setting_stands_in_the_file(file: Path) -> None:
 def test_the_defaults_that_it_shows_are_the_defaults(file: Path) -> None:
     run("--config", file, "--yes")
     uncommented = re.sub(r"^#(\w+ = .+)$", r"\1", file.read_text(), flags=re.MULTILINE)
-    assert len(tomllib.loads(uncommented)) == len(sections())
+    assert len(tomllib.loads(uncommented)) == len([each for each in sections() if "." not in each.name])
     file.write_text(uncommented)
     settings = load_settings(file)
     changed = {"node": {"folder"}, "select": {"max_study_age"}}

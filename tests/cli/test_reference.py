@@ -6,6 +6,7 @@ import pytest
 
 from dicom_node.cli.reference import SectionReference, markdown, sections
 from dicom_node.config import PeerSection, Settings
+from dicom_node.precedence import PriorityRule
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "configuration.md"
 
@@ -16,7 +17,8 @@ def settings_of_the_code() -> dict[str, set[str]]:
         for name in Settings.model_fields
         if hasattr(value := getattr(Settings(), name), "model_fields_set")
     }
-    return {**plain, "peers": set(PeerSection.model_fields)}
+    repeated = {"priority.rules": set(PriorityRule.model_fields), "peers": set(PeerSection.model_fields)}
+    return {**plain, **repeated}
 
 
 def test_reference_has_every_setting_of_the_code() -> None:

@@ -27,13 +27,6 @@ def _retry(world: World, claim: ClaimedJob, *, now: float, not_before: float) ->
         )
 
 
-def test_the_urgent_come_first_and_then_the_oldest(world: World) -> None:
-    world.receive(arrival(1), arrival(2, priority=5), arrival(3), arrival(4, priority=5))
-    order = [claim.instance.sop_instance_uid.rpartition(".")[2] for claim in world.claim(limit=3)]
-    assert order == ["2", "4", "1"]
-    assert [claim.instance.sop_instance_uid.rpartition(".")[2] for claim in world.claim()] == ["3"]
-
-
 def test_findings_come_back_as_they_were_stored(world: World) -> None:
     world.receive(arrival(1))
     (claim,) = world.claim()

@@ -163,7 +163,7 @@ def test_a_job_made_for_a_later_model_is_declined_too(world: World) -> None:
     _reject(world, IMAGE)
     world.activate("dd" * 32)
     with world.ledger.transaction() as tx:
-        made = models.queue_jobs(tx, instance_id=1, study_id=1, priority=0, parameters=PARAMETERS, now=40.0)
+        made = models.queue_jobs(tx, instance_id=1, study_id=1, priority=0, rank=40.0, parameters=PARAMETERS, now=40.0)
     assert made == 1
     assert _declined(world) == [True, True]
     assert world.claim(now=41.0) == []

@@ -75,7 +75,7 @@ def test_what_failed_does_not_take_an_earlier_word_back(world: World) -> None:
     world.receive(arrival(1), now=0.0)
     world.analyse(now=1.0)
     with world.ledger.transaction() as tx:
-        models.queue_jobs(tx, instance_id=1, study_id=1, priority=0, parameters="cc" * 32, now=2.0)
+        models.queue_jobs(tx, instance_id=1, study_id=1, priority=0, rank=2.0, parameters="cc" * 32, now=2.0)
     (waiting,) = outcomes(world)
     assert waiting.job is not None
     assert (waiting.job.state, waiting.under_way) == (JobState.DONE, True)

@@ -8,7 +8,7 @@ from sqlalchemy import Connection, text
 
 from dicom_node.domain import RejectionTitle
 from dicom_node.errors import SchemaMismatch
-from dicom_node.ledger import Ledger, commitments, encodings, engine, pledges, reanalysis, recall, withdrawals
+from dicom_node.ledger import Ledger, commitments, encodings, engine, jobs, pledges, reanalysis, recall, withdrawals
 from dicom_node.ledger.migrations import newest, upgrade
 from dicom_node.ledger.schema import REVISION, metadata
 
@@ -63,6 +63,17 @@ _FIRST_RELEASE = (
     "INSERT INTO model (id, digest, name, version, active, registered_at) VALUES (1, 'm', 'chexnode', '1', TRUE, 0)",
     "INSERT INTO job (id, instance_id, study_id, model, parameters, state, not_before, created_at, ended_at)"
     " VALUES (1, 1, 1, 'm', 'p', 'done', 0, 0, 9)",
+    *(
+        "INSERT INTO instance (id, study_id, sop_instance_uid, sop_class_uid, digest, transfer_syntax_uid, size,"
+        " calling_ae_title, spool_key, received_at, state, is_current, without_job, identity)"
+        f" VALUES ({number}, 1, '1.2.3.4.{number}', 'c', 'd', 't', 1, 'PACS', 'k', 0, 'received', TRUE, FALSE, 'i')"
+        for number in range(2, 6)
+    ),
+    *(
+        "INSERT INTO job (id, instance_id, study_id, model, parameters, priority, state, not_before, created_at)"
+        f" VALUES ({number}, {number}, 1, 'm', 'p', {priority}, 'queued', 0, {created_at})"
+        for number, priority, created_at in ((2, -1, 10), (3, 0, 11), (4, 1, 12), (5, 2, 13))
+    ),
     "INSERT INTO result (id, sop_instance_uid, study_id, job_id, kind, profile, encoder_version, sop_class_uid,"
     " series_instance_uid, transfer_syntax_uid, spool_key, digest, is_current, state, created_at)"
     " VALUES (1, '2.25.1', 1, 1, 'seg', 'strict', '1', 'c', 's', 't', 'k', 'd', TRUE, 'kept', 9)",
@@ -85,8 +96,11 @@ def _forward(url: str) -> None:
         (found,) = recall.find(tx)
         assert (found.sop_instance_uid, found.recalled, found.told) == ("2.25.1", False, True)
         assert encodings.find(tx, model_digest="m", digest="p") is None, "the first release noted nothing"
-        (candidate,) = reanalysis.candidates(tx, 1, parameters="p", by_source={})
+        candidate, *_ = reanalysis.candidates(tx, 1, parameters="p", by_source={})
         assert candidate.prospect is reanalysis.Prospect.UP_TO_DATE
+        # what waited has its turn by priority and age, a possible rejection note (2, then) before all
+        taken = jobs.claim(tx, owner="w", now=30.0, lease=60.0, limit=9, model_digest="m")
+        assert [claim.job_id for claim in taken] == [5, 4, 3, 2]
         assert recall.mark(tx, [1], title=RejectionTitle.QUALITY, now=30.0) == 1
         (withdrawn,) = withdrawals.find(tx)
         assert (withdrawn.destination, withdrawn.note) == ("pacs", None)

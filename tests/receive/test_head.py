@@ -4,6 +4,7 @@ import contextlib
 import random
 import struct
 import time
+from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
 
@@ -42,6 +43,18 @@ def _with_sequences(undefined: bool) -> Dataset:
     return dataset
 
 
+#: data sets that say how urgent they are, and where their Study Instance UID ends
+URGENT: dict[UID, bytes] = {}
+AFTER_UID: dict[UID, int] = {}
+for _syntax in SYNTAXES:
+    _dataset = datasets.in_syntax(
+        datasets.chest(RequestedProcedurePriority="STAT", RequestedProcedureDescription="Chest, ICU"), _syntax
+    )
+    URGENT[_syntax] = datasets.data_set_bytes(_dataset)
+    _uid = _dataset.StudyInstanceUID.encode()
+    AFTER_UID[_syntax] = URGENT[_syntax].index(_uid) + len(_uid) + len(_uid) % 2
+
+
 @pytest.mark.parametrize("undefined", [False, True], ids=["defined lengths", "undefined lengths"])
 @pytest.mark.parametrize("syntax", SYNTAXES, ids=lambda syntax: syntax.keyword)
 def test_it_reads_what_pydicom_reads(syntax: UID, undefined: bool) -> None:
@@ -55,6 +68,37 @@ def test_it_reads_what_pydicom_reads(syntax: UID, undefined: bool) -> None:
     assert head.study_instance_uid == dataset.StudyInstanceUID
     assert (head.accession_number, head.patient_id, head.issuer_of_patient_id) == ("A-1001", "P-2002", "LOOPBACK")
     assert (head.manufacturer, head.manufacturer_model_name) == ("Loopback Radiography", "Model 1")
+
+
+@pytest.mark.parametrize("syntax", SYNTAXES, ids=lambda syntax: syntax.keyword)
+def test_how_urgent_it_is_stands_further_on(syntax: UID) -> None:
+    dataset = datasets.chest(
+        RequestedProcedurePriority="STAT", RequestedProcedureDescription="Chest, ICU", SeriesDescription="PA"
+    )
+    encoded = datasets.data_set_bytes(datasets.in_syntax(dataset, syntax))
+    head = read_head(encoded, syntax)
+    assert head.requested_procedure_priority == "STAT"
+    assert (head.study_description, head.series_description) == ("Chest PA", "PA")
+    assert head.requested_procedure_description == "Chest, ICU"
+
+
+@settings(max_examples=300, deadline=None)
+@given(cut=st.integers(0, 1 << 16), rubbish=st.binary(max_size=60), syntax=st.sampled_from(SYNTAXES))
+def test_nothing_after_the_studys_uid_costs_an_image(cut: int, rubbish: bytes, syntax: UID) -> None:
+    """Cut off or spoilt anywhere after it: the same head, perhaps without a priority, as if the rest were fine."""
+    whole = URGENT[syntax]
+    at = AFTER_UID[syntax] + cut % (len(whole) - AFTER_UID[syntax])
+    head = read_head(whole[:at] + rubbish, syntax)
+    assert replace(head, requested_procedure_priority="", requested_procedure_description="") == read_head(
+        whole[: AFTER_UID[syntax]], syntax
+    )
+
+
+def test_a_priority_of_insane_length_is_none() -> None:
+    dataset = datasets.chest(RequestedProcedurePriority="STAT")
+    dataset.add_new(0x00321060, "UT", "x" * 5000)
+    head = read_head(datasets.data_set_bytes(dataset), ExplicitVRLittleEndian)
+    assert (head.requested_procedure_description, head.requested_procedure_priority) == ("", "STAT")
 
 
 @pytest.mark.data
