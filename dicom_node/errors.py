@@ -14,6 +14,7 @@ NodeError
     ├── PeerUnavailable    no connection, no association, no answer in time, or "out of resources"
     ├── LedgerUnavailable  the database is locked for too long, or away
     ├── DecoderUnavailable the child process that decodes does not start, or was killed from outside
+    ├── EncoderUnavailable the process that encodes results does not start
     └── LostRace           another process moved the row first; the loser's work is discarded
 """
 
@@ -79,6 +80,10 @@ class LedgerUnavailable(Retryable):
 
 class DecoderUnavailable(Retryable):
     """The child process that decodes does not start, or was killed from outside."""
+
+
+class EncoderUnavailable(Retryable):
+    """The process that encodes results does not start."""
 
 
 class LostRace(Retryable):

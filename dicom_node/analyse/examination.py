@@ -1,6 +1,7 @@
 """What one file is, and what the model says of it."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 
@@ -58,6 +59,8 @@ class Examination:
     prediction: Prediction | None = None
     #: every candidate down to the model's floor, by falling confidence
     findings: tuple[Finding, ...] = ()
+    #: stage -> seconds: where its time went (see `examine`)
+    spent: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def header(self) -> Dataset | None:

@@ -1,20 +1,27 @@
-"""Bytes to Examination: select, read, predict. Knows no ledger; for the worker and for `chexnode infer` alike."""
+"""Bytes to Examination: select, read, predict. Knows no ledger; for the worker and for `chexnode infer` alike.
+
+Children decode, each its own file, while a thread has the model predict. A batch is what waits when the model is free,
+at most `analyse.batch_size`: nothing waits for a companion, a lone film goes at once, and under load batches fill by
+themselves, since they wait for the batch before them.
+"""
 
 import contextlib
 import queue
-from collections.abc import Callable, Iterable, Iterator
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import date
 from pathlib import Path
 from types import TracebackType
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from dicom_node.analyse.decode import Decoder
 from dicom_node.analyse.decoded import Decoded, DecodeRequest
 from dicom_node.analyse.examination import Examination, judged, unpredicted
 from dicom_node.sections import AnalyseSection, SelectSection
-from model.contract import Predictor
+from model.contract import Film, Prediction, Predictor
 
 Key = TypeVar("Key")
 
@@ -29,62 +36,93 @@ class _Task(Generic[Key]):
     key: Key
     path: Path
     wants_prediction: Callable[[Decoded], bool]
+    #: stage -> seconds, by what moves it on
+    spent: dict[str, float] = field(default_factory=dict)
+    #: monotonic seconds: when it came to where it waits
+    since: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Batch(Generic[Key]):
+    """What the model looks at now."""
+
+    tasks: Sequence[tuple[_Task[Key], Decoded]]
+    predictions: Future[tuple[list[Prediction], float]]
 
 
 class Examiner(Generic[Key]):
-    """Several children decode at the same time; what waits for the model then goes to it in one batch.
+    """Several children decode at the same time, and the model predicts beside them.
 
     A context manager. The children start at once, so that they load while the model does: give the predictor by
-    `predictor` as soon as it is there. Not for use by several threads at a time.
+    `predictor` as soon as it is there. `on_progress` is called from other threads whenever `finished` has something to
+    do. Not for use by several threads at a time.
     """
 
-    def __init__(self, limits: AnalyseSection, rules: SelectSection, predictor: Predictor | None = None) -> None:
+    def __init__(
+        self,
+        limits: AnalyseSection,
+        rules: SelectSection,
+        predictor: Predictor | None = None,
+        *,
+        on_progress: Callable[[], None] = lambda: None,
+    ) -> None:
         self.predictor = predictor
+        self.on_progress = on_progress
         self._batch_size = limits.batch_size
-        #: requests that may be under way: each child has one, the next one waits, and a batch is read
-        self._most = 2 * limits.decoders + limits.batch_size
+        decoders = limits.decoders_used
+        #: requests that may be under way, and so films in memory at a time: one in the hands of each child, one batch
+        #: that waits for the model, one that it looks at
+        self.most = decoders + 2 * limits.batch_size
         self._idle: queue.SimpleQueue[Decoder] = queue.SimpleQueue()
-        self._all = [Decoder(limits, rules) for _ in range(limits.decoders)]
+        self._all = [Decoder(limits, rules) for _ in range(decoders)]
         for decoder in self._all:
             self._idle.put(decoder)
-        self._pool = ThreadPoolExecutor(limits.decoders, thread_name_prefix="decode")
+        self._pool = ThreadPoolExecutor(decoders, thread_name_prefix="decode")
+        self._model = ThreadPoolExecutor(1, thread_name_prefix="predict")
         self._decoding: dict[Future[Decoded], _Task[Key]] = {}
-        self._read: list[tuple[_Task[Key], Decoded]] = []
+        self._read: deque[tuple[_Task[Key], Decoded]] = deque()
+        self._predicting: _Batch[Key] | None = None
 
     @property
     def under_way(self) -> int:
         """Requests that were submitted and have not come back."""
-        return len(self._decoding) + len(self._read)
+        return len(self._decoding) + len(self._read) + (len(self._predicting.tasks) if self._predicting else 0)
 
     @property
     def room(self) -> int:
         """Requests that may be submitted now without waiting in a long line."""
-        return max(0, self._most - self.under_way)
+        return max(0, self.most - self.under_way)
+
+    @property
+    def pending(self) -> set[Future[Any]]:
+        """What `finished` waits for."""
+        pending: set[Future[Any]] = {*self._decoding}
+        if self._predicting is not None:
+            pending.add(self._predicting.predictions)
+        return pending
 
     def submit(self, key: Key, request: DecodeRequest, *, wants_prediction: Callable[[Decoded], bool] = always) -> None:
         """Begin one examination; `finished` gives it back under `key`.
 
         `wants_prediction` is asked in the thread that calls `finished`, once there is a film.
         """
-        future = self._pool.submit(self._decode, request)
-        self._decoding[future] = _Task(key=key, path=request.path, wants_prediction=wants_prediction)
+        task = _Task(key=key, path=request.path, wants_prediction=wants_prediction, since=time.monotonic())
+        future = self._pool.submit(self._decode, request, task)
+        self._decoding[future] = task
+        future.add_done_callback(lambda _: self.on_progress())
 
     def finished(self, timeout: float) -> list[tuple[Key, Examination]]:
-        """What has come to an end, waiting `timeout` seconds at most for a file to be read; one batch is predicted.
+        """What has come to an end, waiting `timeout` seconds at most; what was read meanwhile goes to the model.
 
         Raises ModelError, and DecoderUnavailable where no child starts; call `abandon` then.
         """
-        done, _ = wait(self._decoding, timeout=0 if self._read else timeout, return_when=FIRST_COMPLETED)
-        ended = []
-        for future in done:
-            task = self._decoding.pop(future)
-            decoded = future.result()
-            if decoded.film is not None and task.wants_prediction(decoded):
-                self._read.append((task, decoded))
-            else:
-                ended.append((task.key, unpredicted(task.path, decoded)))
-        batch, self._read = self._read[: self._batch_size], self._read[self._batch_size :]
-        return ended + self._predicted(batch)
+        deadline = time.monotonic() + timeout
+        while not (ended := self._gathered()):
+            left = deadline - time.monotonic()
+            if left <= 0 or not (pending := self.pending):
+                break
+            wait(pending, timeout=left, return_when=FIRST_COMPLETED)
+        return ended
 
     def abandon(self) -> None:
         """Forget all that is under way."""
@@ -92,13 +130,15 @@ class Examiner(Generic[Key]):
             future.cancel()
         self._decoding.clear()
         self._read.clear()
+        self._predicting = None
 
     def close(self) -> None:
         """End every child, whatever it is doing."""
         self.abandon()
         for decoder in self._all:
             decoder.kill()
-        self._pool.shutdown(wait=True, cancel_futures=True)
+        for pool in (self._pool, self._model):
+            pool.shutdown(wait=True, cancel_futures=True)
         for decoder in self._all:
             decoder.close()
 
@@ -110,25 +150,59 @@ class Examiner(Generic[Key]):
     ) -> None:
         self.close()
 
-    def _decode(self, request: DecodeRequest) -> Decoded:
+    def _decode(self, request: DecodeRequest, task: _Task[Key]) -> Decoded:
         decoder = self._idle.get()
+        begun = time.monotonic()
         try:
             return decoder.decode(request)
         finally:
             self._idle.put(decoder)
+            task.spent.update(line=begun - task.since, decode=time.monotonic() - begun)
 
-    def _predicted(self, batch: list[tuple[_Task[Key], Decoded]]) -> list[tuple[Key, Examination]]:
-        if not batch:
-            return []
+    def _gathered(self) -> list[tuple[Key, Examination]]:
+        """What the model has said and what needs no word of it; then the model gets the next batch."""
+        ended = self._predicted()
+        for future in [future for future in self._decoding if future.done()]:
+            task = self._decoding.pop(future)
+            decoded = future.result()
+            if decoded.film is not None and task.wants_prediction(decoded):
+                self._read.append((replace(task, since=time.monotonic()), decoded))
+            else:
+                ended.append((task.key, replace(unpredicted(task.path, decoded), spent=task.spent)))
+        if self._read and self._predicting is None:
+            self._predict()
+        return ended
+
+    def _predict(self) -> None:
         if self.predictor is None:
             raise RuntimeError("there is a film, but no predictor: set Examiner.predictor first")
-        films = [decoded.film for _, decoded in batch if decoded.film is not None]
-        predictions = self.predictor.predict(films)
+        tasks = [self._read.popleft() for _ in range(min(self._batch_size, len(self._read)))]
+        now = time.monotonic()
+        for task, _ in tasks:
+            task.spent["turn"] = now - task.since
+        films = [decoded.film for _, decoded in tasks if decoded.film is not None]
+        predictions = self._model.submit(_timed, self.predictor, films)
+        self._predicting = _Batch(tasks=tasks, predictions=predictions)
+        predictions.add_done_callback(lambda _: self.on_progress())
+
+    def _predicted(self) -> list[tuple[Key, Examination]]:
+        batch = self._predicting
+        if batch is None or self.predictor is None or not batch.predictions.done():
+            return []
+        self._predicting = None
+        predictions, seconds = batch.predictions.result()
         manifest = self.predictor.manifest
+        share: Mapping[str, float] = {"predict": seconds / len(predictions), "batch": seconds}
         return [
-            (task.key, judged(task.path, decoded, prediction, manifest))
-            for (task, decoded), prediction in zip(batch, predictions, strict=True)
+            (task.key, replace(judged(task.path, decoded, one, manifest), spent={**task.spent, **share}))
+            for (task, decoded), one in zip(batch.tasks, predictions, strict=True)
         ]
+
+
+def _timed(predictor: Predictor, films: Sequence[Film]) -> tuple[list[Prediction], float]:
+    started = time.monotonic()
+    predictions = predictor.predict(films)
+    return predictions, time.monotonic() - started
 
 
 def examine(

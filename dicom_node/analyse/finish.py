@@ -1,10 +1,13 @@
 """What becomes of a claimed job once its image was examined: one transaction, under the claim's fencing token.
 
+Several threads may finish jobs at a time: nothing is shared but the ledger, the spool and the encoders.
+
 Bytes of results are durable in the spool before the row that names them (law 4). A claim that was lost meanwhile is
 discarded; what it left in the spool no row names, and it is swept.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
@@ -12,9 +15,10 @@ import structlog
 
 from dicom_node.analyse.decoded import Decoded
 from dicom_node.analyse.examination import Examination, Status
+from dicom_node.analyse.order import Encodes, Kept, Order
 from dicom_node.analyse.rejection import Rejection
 from dicom_node.analyse.results import Encoding
-from dicom_node.domain import EncodedResult, Finding, JobState, Profile, Reason
+from dicom_node.domain import Finding, JobState, Profile, Reason
 from dicom_node.encode import kept
 from dicom_node.errors import LostRace, Unreadable
 from dicom_node.ledger import Ledger, Tx, findings, headers, instances, jobs, rejections, results, versions
@@ -47,13 +51,15 @@ class Held:
 class Finisher:
     """Commits the outcome of examinations.
 
-    `encoding_for` tells how images of a calling AE title are encoded; `clock` gives seconds since the epoch.
+    `encoders` put into `spool`; `encoding_for` tells how images of a calling AE title are encoded; `clock` gives
+    seconds since the epoch.
     """
 
     def __init__(
         self,
         ledger: Ledger,
         spool: Spool,
+        encoders: Encodes,
         encoding_for: Callable[[str], Encoding],
         profiles: Iterable[Profile],
         *,
@@ -61,6 +67,7 @@ class Finisher:
     ) -> None:
         self._ledger = ledger
         self._spool = spool
+        self._encoders = encoders
         self._encoding_for = encoding_for
         self._profiles = tuple(profiles)
         self._clock = clock
@@ -81,10 +88,14 @@ class Finisher:
         """Commit what came of it. Raises LostRace, OutOfRoom, StorageFault, LedgerUnavailable."""
         if examination.reason is not None:
             self._unread(held, examination, examination.reason, examination.detail)
-        elif examination.status is Status.READ:
-            self._version(held, examination)
-        else:
-            self._done(held, examination)
+            return
+        try:
+            if examination.status is Status.READ:
+                self._version(held, examination)
+            else:
+                self._done(held, examination)
+        except Unreadable as error:  # of its header no result can be made
+            self._unread(held, examination, error.reason, error.detail)
 
     def _unread(self, held: Held, examination: Examination, reason: Reason, detail: str) -> None:
         to = JobState.DECLINED if examination.status is Status.DECLINED else JobState.UNREADABLE
@@ -120,12 +131,10 @@ class Finisher:
     def _done(self, held: Held, examination: Examination) -> None:
         if examination.prediction is None or examination.picture_digest is None:
             raise ValueError("an analysed image has a prediction and a digest of its picture")
-        try:
-            stored = self._store(held, examination, examination.findings)
-        except Unreadable as error:
-            self._unread(held, examination, error.reason, error.detail)
-            return
-        header = self._keep_header(held, examination)
+        started = time.monotonic()
+        kept_results = self._encode(held, examination, examination.findings)
+        encoded = time.monotonic()
+        stored = self._stored(held, kept_results)
         with self._ledger.transaction() as tx:
             instances.set_picture(tx, held.claim.instance.instance_id, examination.picture_digest)
             jobs.finish_done(
@@ -136,7 +145,9 @@ class Finisher:
                 findings=examination.findings,
                 results=stored,
             )
-            _name_header(tx, held, header)
+            _name_header(tx, held, _header_of(held, kept_results))
+        took = kept_results.spent
+        spent = {**examination.spent, **took, "hand": encoded - started - sum(took.values())}
         log.info(
             "analysed",
             job=held.claim.job_id,
@@ -144,6 +155,7 @@ class Finisher:
             score=round(examination.prediction.score, 3),
             findings=len(self._encoding_for(held.claim.instance.calling_ae_title).shown(examination.findings)),
             results=len(stored),
+            ms=_milliseconds(spent | {"commit": time.monotonic() - encoded}),
         )
 
     def _version(self, held: Held, examination: Examination) -> None:
@@ -169,16 +181,19 @@ class Finisher:
 
     def _adopt(self, held: Held, before: versions.Previous, examination: Examination, picture_digest: str) -> None:
         encoded, identity = None, None
+        header: KeptHeader | None
         if held.verdict is versions.Verdict.RE_ENCODE and before.job is not None:
             with self._ledger.reading() as tx:
                 earlier = findings.of_job(tx, before.job.job_id)
-            encoded = self._store(held, examination, earlier)
+            kept_results = self._encode(held, examination, earlier)
+            encoded, header = self._stored(held, kept_results), _header_of(held, kept_results)
             identity = Identity(
                 patient_id=examination.decoded.patient_id,
                 issuer_of_patient_id=examination.decoded.issuer_of_patient_id,
                 accession_number=examination.decoded.accession_number,
             )
-        header = self._keep_header(held, examination)
+        else:
+            header = self._keep_header(held, examination)
         with self._ledger.transaction() as tx:
             versions.adopt(
                 tx,
@@ -197,25 +212,40 @@ class Finisher:
             _name_header(tx, held, header)
         log.info("same picture", job=held.claim.job_id, study=held.claim.study_id, re_encoded=encoded is not None)
 
-    def _store(self, held: Held, examination: Examination, found: Iterable[Finding]) -> list[StoredResult]:
-        """Encode, and make each object durable. Raises Unreadable, OutOfRoom, StorageFault."""
+    def _encode(self, held: Held, examination: Examination, found: Iterable[Finding]) -> Kept:
+        """Encode, and make each object durable. Raises what the encoders do."""
         if examination.header is None or examination.film is None:
             raise ValueError("only an image that was read can have results")
-        encoded = self._encoding_for(held.claim.instance.calling_ae_title).encode(
-            self._profiles,
-            header=examination.header,
-            film=examination.film,
-            findings=tuple(found),
-            input_digest=held.claim.instance.digest,
-            content_time=datetime.fromtimestamp(self._clock(), UTC).astimezone(),
+        return self._encoders.encode(
+            Order(
+                encoding=self._encoding_for(held.claim.instance.calling_ae_title),
+                profiles=self._profiles,
+                header=examination.header,
+                film=examination.film,
+                findings=tuple(found),
+                input_digest=held.claim.instance.digest,
+                content_time=datetime.fromtimestamp(self._clock(), UTC).astimezone(),
+                packed_header=kept.pack(examination.header),
+            )
         )
+
+    def _stored(self, held: Held, made: Kept) -> list[StoredResult]:
+        """What was encoded, each with the result that it replaces."""
         if held.before is not None:
             earlier: Sequence[ResultRow] = held.before.results
         else:  # analysed anew
             with self._ledger.reading() as tx:
                 earlier = results.of_model(tx, held.claim.instance.sop_instance_uid, model_digest=held.claim.model)
         predecessors = _by_form(earlier)
-        return [self._keep(result, predecessors) for result in encoded]
+        return [
+            stored_result(
+                one.result,
+                spool_key=one.spool_key,
+                predecessor=predecessors.get((one.result.kind, one.result.profile)),
+                digest=one.digest,
+            )
+            for one in made.objects
+        ]
 
     def _keep_header(self, held: Held, examination: Examination) -> KeptHeader | None:
         """Make the header durable, for the report of the study. Raises OutOfRoom, StorageFault."""
@@ -224,12 +254,13 @@ class Finisher:
         key = self._spool.put(kept.pack(examination.header))
         return KeptHeader(spool_key=key, input_digest=held.claim.instance.digest)
 
-    def _keep(self, result: EncodedResult, predecessors: dict[tuple[str, str], str]) -> StoredResult:
-        return stored_result(
-            result,
-            spool_key=self._spool.put(result.data),
-            predecessor=predecessors.get((result.kind, result.profile)),
-        )
+
+def _header_of(held: Held, made: Kept) -> KeptHeader:
+    return KeptHeader(spool_key=made.header_key, input_digest=held.claim.instance.digest)
+
+
+def _milliseconds(spent: Mapping[str, float]) -> dict[str, int]:
+    return {stage: round(1000 * seconds) for stage, seconds in spent.items()}
 
 
 def _name_header(tx: Tx, held: Held, header: KeptHeader | None) -> None:

@@ -5,9 +5,11 @@ import threading
 import time
 from functools import partial
 
+import numpy as np
 import structlog
 
 from dicom_node.alive import HEARTBEAT, say_alive, wake_at
+from dicom_node.analyse.encoders import Encoders
 from dicom_node.analyse.examine import Examiner
 from dicom_node.analyse.finish import Finisher
 from dicom_node.analyse.results import encoding_for, require_thresholds
@@ -18,18 +20,16 @@ from dicom_node.ledger import Channel, Ledger, encodings, jobs, leases, models
 from dicom_node.parameters import parameters_by_source, parameters_digest
 from dicom_node.sections import ModelSection
 from dicom_node.spool import Spool
-from model.contract import Manifest, ModelError, Predictor
+from model.contract import Film, Manifest, ModelError, Predictor
 from model.weights import read_manifest
 
 log = structlog.get_logger()
 
-#: seconds that it looks away from the queue while files are being read
-_STEP = 0.25
 #: seconds that it goes on with what it holds once told to stop; less than app.DRAIN_DEADLINE
 _DRAIN = 12.0
 #: seconds that it sleeps at most, the bell unheard
 _LONGEST_SLEEP = 5.0
-#: seconds after which it looks again at what it could not claim
+#: seconds after which it looks again at what it could not claim, and at the leases of what it holds
 _BREATH = 1.0
 
 
@@ -45,43 +45,63 @@ def run(settings: Settings, stop: threading.Event, *, predictor: Predictor | Non
     ledger = Ledger.for_settings(settings.node)
     # the children first: they load while the model does
     examiner = Examiner[int](settings.analyse, settings.select)
+    encoders = Encoders(settings.node.folder / "spool", settings.analyse.encoders_used)
     try:
         _take_back(ledger, settings.analyse.attempts)
         register(ledger, manifest, settings, now=time.time())
         examiner.predictor = predictor if predictor is not None else _load(settings.model)
         log.info("model ready", model=manifest.name, version=manifest.version, digest=manifest.digest[:8])
-        _work(ledger, examiner, settings, manifest, stop)
+        _work(ledger, examiner, encoders, settings, manifest, stop)
     finally:
         examiner.close()
+        encoders.close()
         ledger.close()
 
 
 def _work(
-    ledger: Ledger, examiner: Examiner[int], settings: Settings, manifest: Manifest, stop: threading.Event
+    ledger: Ledger,
+    examiner: Examiner[int],
+    encoders: Encoders,
+    settings: Settings,
+    manifest: Manifest,
+    stop: threading.Event,
 ) -> None:
     spool = Spool(settings.node.folder / "spool")
     worker = Worker(
         ledger,
         spool,
         examiner,
-        Finisher(ledger, spool, partial(encoding_for, settings, manifest), settings.profiles, clock=time.time),
+        Finisher(
+            ledger, spool, encoders, partial(encoding_for, settings, manifest), settings.profiles, clock=time.time
+        ),
         settings.analyse,
         owner=leases.owner(),
         model_digest=manifest.digest,
         parameters_for=partial(parameters_digest, settings),
+        # one more than encode, so that none waits for a commit
+        finishers=encoders.count + 1,
     )
+    look_again = min(_BREATH, settings.analyse.lease / 6)
     # opened before the first look, or what is committed in between would be missed
     with ledger.bell.listen(Channel.JOBS) as listener:
         wake_at(stop, listener)
+        # it sleeps until there is something to claim or something has moved on, and misses neither
+        examiner.on_progress = listener.wake
         alive_at = -HEARTBEAT
         while not stop.is_set():
             if time.monotonic() - alive_at >= HEARTBEAT:
                 say_alive(ledger, Role.ANALYSE)
                 alive_at = time.monotonic()
-            worker.step(_STEP)
-            if not worker.busy:
-                listener.wait(_until_due(ledger))
+            worker.step(0)
+            listener.wait(look_again if worker.busy else _until_due(ledger))
+        examiner.on_progress = _nothing
         worker.drain(_DRAIN)
+        worker.close()
+    spool.close()
+
+
+def _nothing() -> None:
+    """Nobody sleeps any more."""
 
 
 def _take_back(ledger: Ledger, attempts_allowed: int) -> None:
@@ -114,7 +134,14 @@ def register(ledger: Ledger, manifest: Manifest, settings: Settings, *, now: flo
                 threshold=encoding.threshold,
                 most_findings=encoding.model.most_findings,
             )
-        missing = jobs.insert_missing(tx, model=manifest.digest, parameters=common, by_source=by_source, now=now)
+        missing = jobs.insert_missing(
+            tx,
+            model=manifest.digest,
+            parameters=common,
+            by_source=by_source,
+            now=now,
+            level=settings.priority.level,
+        )
     if missing:
         log.info("queued what arrived before the model", jobs=missing)
 
@@ -127,13 +154,16 @@ def _manifest(section: ModelSection) -> Manifest:
 
 
 def _load(section: ModelSection) -> Predictor:
-    """torch is loaded here, and in no other place of the node."""
+    """torch is loaded here, and in no other place of the node. Raises ModelError where the device fails."""
     from model.predictor import load_predictor
 
     try:
-        return load_predictor(section.folder, section.device, _threads())
+        predictor = load_predictor(section.folder, section.device, _threads())
     except ModelError as error:
         raise ConfigurationError(f"model: {error}") from error
+    # the first film takes longer, and it is nobody's
+    predictor.predict([Film(pixels=np.zeros((64, 64), np.uint16))])
+    return predictor
 
 
 def _threads() -> int:

@@ -1,5 +1,6 @@
 """Claims jobs, has them examined, and finishes them; whatever kills it, its leases end and others take over.
 
+What was examined is encoded and committed by threads, so that claiming and the model go on meanwhile.
 Jobs of a first attempt run together. One that was tried before runs alone, in a fresh child: it may be what ended the
 attempt, and nothing else shall end with it (law 8).
 """
@@ -8,6 +9,7 @@ import random
 import time
 from collections import deque
 from collections.abc import Callable
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from datetime import UTC, datetime
 from functools import partial
 
@@ -15,11 +17,19 @@ import structlog
 
 from dicom_node import retry
 from dicom_node.analyse.decoded import DecodeRequest
+from dicom_node.analyse.encoders import EncodingFailed
 from dicom_node.analyse.examination import Examination
 from dicom_node.analyse.examine import Examiner
 from dicom_node.analyse.finish import Finisher, Held
 from dicom_node.domain import JobState
-from dicom_node.errors import DecoderUnavailable, LostRace, NodeError, OutOfRoom, StorageFault
+from dicom_node.errors import (
+    DecoderUnavailable,
+    EncoderUnavailable,
+    LostRace,
+    NodeError,
+    OutOfRoom,
+    StorageFault,
+)
 from dicom_node.ledger import Ledger, jobs
 from dicom_node.sections import AnalyseSection
 from dicom_node.spool import Spool
@@ -31,10 +41,12 @@ log = structlog.get_logger()
 _RETRY_FIRST, _RETRY_LONGEST = 2.0, 120.0
 #: seconds before a job is taken up again that the node, not the job, could not do
 _NODE_WAIT = 20.0
+#: seconds that what was examined already may take to be finished when the model fails
+_SETTLE = 10.0
 
 
 class Worker:
-    """One process's share of the queue.
+    """One process's share of the queue. `finishers`: jobs that are encoded and committed at a time.
 
     `parameters_for` tells the digest of the settings that hold for a calling AE title, `clock` seconds since the epoch.
     """
@@ -50,6 +62,7 @@ class Worker:
         owner: str,
         model_digest: str,
         parameters_for: Callable[[str], str],
+        finishers: int = 1,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._ledger = ledger
@@ -61,6 +74,11 @@ class Worker:
         self._model_digest = model_digest
         self._parameters_for = parameters_for
         self._clock = clock
+        self._pool = ThreadPoolExecutor(finishers, thread_name_prefix="finish")
+        #: films in memory at a time: what the examiner takes, and for each finisher one in hand and one that waits
+        self._most = examiner.most + 2 * finishers
+        #: examined, and on the way into the ledger
+        self._finishing: dict[Future[None], Held] = {}
         #: claimed, by job id
         self._held: dict[int, Held] = {}
         #: of those: tried before, and not submitted yet
@@ -74,7 +92,7 @@ class Worker:
         return bool(self._held)
 
     def step(self, timeout: float) -> None:
-        """Claim what there is room for, then finish what ends within `timeout` seconds.
+        """Claim what there is room for, and move on what moves within `timeout` seconds.
 
         Raises ModelError, after which the process should start anew, and what the ledger raises; its jobs are
         queued again then, or will be once their leases have ended.
@@ -93,12 +111,16 @@ class Worker:
         for held in list(self._held.values()):
             self._postpone(held, "the node is stopping", wait=0.0)
 
+    def close(self) -> None:
+        """Wait for no thread: what it still finishes was given back, and loses the race."""
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
     def _claim(self) -> None:
         if self._alone or self._running_alone is not None:
             self._start_alone()
             return
-        room, now = self._examiner.room, self._clock()
-        if room == 0:
+        room, now = min(self._examiner.room, self._most - len(self._held)), self._clock()
+        if room <= 0:
             return
         with self._ledger.reading() as tx:
             due = jobs.next_due(tx)
@@ -126,7 +148,7 @@ class Worker:
         self._start_alone()
 
     def _start_alone(self) -> None:
-        if self._alone and self._examiner.under_way == 0:
+        if self._alone and len(self._held) == len(self._alone):
             held = self._alone.popleft()
             self._running_alone = held.claim.job_id
             self._submit(held, alone=True)
@@ -147,8 +169,14 @@ class Worker:
         if not self._held:
             return
         self._extend()
+        if not self._moved_on() and (pending := {*self._examiner.pending, *self._finishing}):
+            wait(pending, timeout, return_when=FIRST_COMPLETED)
+            self._moved_on()
+
+    def _moved_on(self) -> bool:
+        """Take what has been examined, and what has been finished; whether there was any."""
         try:
-            ended = self._examiner.finished(timeout)
+            ended = self._examiner.finished(0)
         except ModelError as error:
             # one of these films may be the cause: each is tried again alone
             for held in self._give_up():
@@ -158,29 +186,45 @@ class Worker:
             log.warning("no file can be read", error=str(error))
             for held in self._give_up():
                 self._postpone(held, str(error), wait=_NODE_WAIT)
-            return
+            return True
         for job_id, examination in ended:
-            if job_id == self._running_alone:
-                self._running_alone = None
-            if job_id in self._held:
-                self._extend()  # encoding takes a while too
-                self._finish(self._held.pop(job_id), examination)
+            self._finish(job_id, examination)
+        finished = [future for future in self._finishing if future.done()]
+        for future in finished:
+            self._finished(self._finishing.pop(future), future)
+        return bool(ended or finished)
 
-    def _finish(self, held: Held, examination: Examination) -> None:
+    def _finish(self, job_id: int, examination: Examination) -> None:
+        held = self._held.get(job_id)
+        if held is None:
+            return
+        if examination.transient:
+            self._let_go(held)
+            self._retry(held, examination.detail)
+            return
+        future = self._pool.submit(self._finisher.finish, held, examination)
+        self._finishing[future] = held
+        future.add_done_callback(lambda _: self._examiner.on_progress())
+
+    def _finished(self, held: Held, future: Future[None]) -> None:
+        self._let_go(held)
         try:
-            if examination.transient:
-                self._retry(held, examination.detail)
-            else:
-                self._finisher.finish(held, examination)
+            future.result()
         except LostRace as error:
             log.warning("lost a job", job=held.claim.job_id, error=str(error))
-        except (OutOfRoom, StorageFault) as error:
+        except (OutOfRoom, StorageFault, EncoderUnavailable) as error:
             self._postpone(held, str(error), wait=_NODE_WAIT)
         except NodeError:
             raise
         except Exception as error:  # one image must not end the process: it is retried, then FAILED
-            log.warning("a job broke", job=held.claim.job_id, exc_info=error)
-            self._retry(held, f"its results cannot be made ({type(error).__name__})")
+            why = str(error) if isinstance(error, EncodingFailed) else type(error).__name__
+            log.warning("a job broke", job=held.claim.job_id, why=why, exc_info=error)
+            self._retry(held, f"its results cannot be made ({why})")
+
+    def _let_go(self, held: Held) -> None:
+        self._held.pop(held.claim.job_id, None)
+        if held.claim.job_id == self._running_alone:
+            self._running_alone = None
 
     def _extend(self) -> None:
         """Hold on to what has been ours for a third of its lease."""
@@ -194,8 +238,12 @@ class Worker:
                 held.leased_at = now
 
     def _give_up(self) -> list[Held]:
-        """Let go of everything; what was held."""
+        """Let go of everything but what is as good as finished; what was held."""
         self._examiner.abandon()
+        done, _ = wait(self._finishing, _SETTLE)
+        for future in done:
+            self._finished(self._finishing.pop(future), future)
+        self._finishing.clear()
         held = list(self._held.values())
         self._held.clear()
         self._alone.clear()

@@ -15,7 +15,7 @@ from dicom_node.ledger.schema import job
 from dicom_node.parameters import parameters_digest
 from dicom_node.spool import Spool
 from model.contract import Manifest
-from tests.analyse.fakes import MANIFEST, ThresholdPredictor
+from tests.analyse.fakes import MANIFEST, EncodesHere, ThresholdPredictor
 
 if TYPE_CHECKING:
     from tests.analyse.conftest import Node
@@ -44,7 +44,14 @@ class Bench:
             self.node.ledger,
             self._spool,
             self.examiner,
-            Finisher(self.node.ledger, self._spool, encoding, settings.profiles, clock=lambda: self.now),
+            Finisher(
+                self.node.ledger,
+                self._spool,
+                EncodesHere(self._spool),
+                encoding,
+                settings.profiles,
+                clock=lambda: self.now,
+            ),
             settings.analyse,
             owner="bench",
             model_digest=manifest.digest,

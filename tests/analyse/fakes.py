@@ -1,4 +1,7 @@
-"""A predictor without a network: bright squares are abnormal, and lungs are darker than what lies between them."""
+"""A predictor without a network: bright squares are abnormal, and lungs are darker than what lies between them.
+
+And an encoder without a process, for a process takes seconds to start.
+"""
 
 import threading
 from collections.abc import Sequence
@@ -6,6 +9,10 @@ from collections.abc import Sequence
 import numpy as np
 from scipy import ndimage
 
+from dicom_node.analyse.encoder import Maker
+from dicom_node.analyse.encoders import kept_of
+from dicom_node.analyse.order import Kept, Order
+from dicom_node.spool import Spool
 from model.contract import Candidate, Film, Manifest, ModelError, Prediction
 
 MANIFEST = Manifest(
@@ -20,6 +27,16 @@ MANIFEST = Manifest(
     gate=0.5,
     input_size=64,
 )
+
+
+class EncodesHere:
+    """What an encoder's process does, in the thread that asks."""
+
+    def __init__(self, spool: Spool) -> None:
+        self._maker = Maker(spool)
+
+    def encode(self, order: Order) -> Kept:
+        return kept_of(self._maker.answer(order))
 
 
 class ThresholdPredictor:
