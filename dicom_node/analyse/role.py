@@ -45,16 +45,16 @@ def run(settings: Settings, stop: threading.Event, *, predictor: Predictor | Non
     ledger = Ledger.for_settings(settings.node)
     # the children first: they load while the model does
     examiner = Examiner[int](settings.analyse, settings.select)
-    encoders = Encoders(settings.node.folder / "spool", settings.analyse.encoders_used)
     try:
         _take_back(ledger, settings.analyse.attempts)
         register(ledger, manifest, settings, now=time.time())
         examiner.predictor = predictor if predictor is not None else _load(settings.model)
         log.info("model ready", model=manifest.name, version=manifest.version, digest=manifest.digest[:8])
-        _work(ledger, examiner, encoders, settings, manifest, stop)
+        # after the model: until then the receiver, which starts at the same moment, needs the cores more
+        with Encoders(settings.node.folder / "spool", settings.analyse.encoders_used) as encoders:
+            _work(ledger, examiner, encoders, settings, manifest, stop)
     finally:
         examiner.close()
-        encoders.close()
         ledger.close()
 
 

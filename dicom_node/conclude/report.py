@@ -48,6 +48,10 @@ class Reporter:
         self._spool = spool
         self._section = section
 
+    def load(self) -> None:
+        """Load what writes reports: a second that the first study would wait for, and 30 MB while there is none."""
+        import dicom_node.conclude.writing  # noqa: F401 - what is loaded stays
+
     def draft(self, study: StudyRow, profiles: Iterable[Profile], *, now: float) -> Draft:
         """The report of a study's revision for each of `profiles` that has one.
 

@@ -11,6 +11,7 @@ from dicom_node.conclude.report import Reporter
 from dicom_node.conclude.schedule import Schedule, Task
 from dicom_node.conclude.withdraw import write_notes
 from dicom_node.config import Role, Settings
+from dicom_node.encode.profiles import PROFILES
 from dicom_node.errors import Retryable
 from dicom_node.ledger import Channel, Ledger, deliveries, jobs, studies
 from dicom_node.retention import Retention
@@ -37,6 +38,7 @@ def run(settings: Settings, stop: threading.Event) -> None:
     reporter = Reporter(ledger, spool, settings.results)
     retention = Retention(ledger, spool, settings.retention)
     retaining: threading.Thread | None = None
+    reports = any(PROFILES[profile].study_kinds for profile in settings.profiles)
     try:
         with ledger.bell.listen(Channel.STUDIES) as listener, Schedule(listener.wake) as schedule:
             wake_at(stop, listener)
@@ -46,15 +48,21 @@ def run(settings: Settings, stop: threading.Event) -> None:
                 due = schedule.due()
                 if Task.HEARTBEAT in due:
                     say_alive(ledger, Role.CONCLUDE)
-                schedule.look_at(look(ledger, settings, reporter, spool, now=time.time()))
+                next_look = look(ledger, settings, reporter, spool, now=time.time())
+                schedule.look_at(next_look)
                 if Task.RETAIN in due and (retaining is None or not retaining.is_alive()):
                     # beside the loop: to delete a week's studies takes minutes, and a conclusion does not wait for it
                     retaining = threading.Thread(target=_retain, args=(retention, stop), name="retain", daemon=True)
                     retaining.start()
+                if reports and next_look is not None:
+                    # a study is under way, and this is the time that it is quiet in
+                    reporter.load()
+                    reports = False
                 listener.wait(_LONGEST_SLEEP)
     finally:
         if retaining is not None:
             retaining.join(_DRAIN)
+        spool.close()
         ledger.close()
 
 
