@@ -4,7 +4,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from scipy import ndimage
-from torch.nn import functional
 
 from model.confidence import finding_confidences
 from model.contract import Candidate
@@ -19,6 +18,8 @@ _OF_HIGHEST = 0.5
 _NO_OPINION = 0.05
 #: probabilities are interpolated on at most this many points a side, then drawn at native size
 _FINEST = 256
+#: steps between two points in which an edge is drawn; its square fits a byte
+_STEPS = 16
 
 
 def candidates(
@@ -64,14 +65,30 @@ def mask_in(
 
 def _sample(probabilities: Floats, part: tuple[float, float, float, float], size: tuple[int, int]) -> Floats:
     """Bilinear values of the map over a part of it (fractions), on a grid no finer than needed."""
-    height, width = min(size[0], _FINEST), min(size[1], _FINEST)
-    x = part[0] + (part[2] - part[0]) * (torch.arange(width) + 0.5) / width
-    y = part[1] + (part[3] - part[1]) * (torch.arange(height) + 0.5) / height
-    grid = torch.stack([x[None, :].expand(height, -1), y[:, None].expand(-1, width)], -1) * 2 - 1
-    sampled: Floats = functional.grid_sample(
-        torch.from_numpy(probabilities)[None, None], grid[None], padding_mode="border", align_corners=False
-    )[0, 0].numpy()
+    x0, y0, x1, y1 = part
+    down = _bilinear(probabilities.shape[0], (y0, y1), min(size[0], _FINEST))
+    across = _bilinear(probabilities.shape[1], (x0, x1), min(size[1], _FINEST))
+    sampled: Floats = (down @ torch.from_numpy(probabilities) @ across.T).numpy()
     return sampled
+
+
+def _bilinear(cells: int, part: tuple[float, float], count: int) -> torch.Tensor:
+    """(count, cells) weights that interpolate at the middles of `count` equal steps over a part of `cells` (fractions).
+
+    Sampling is separable: two small products take a seventh of grid_sample's time.
+    """
+    below, above, share = _between(cells, part[0] + (part[1] - part[0]) * (np.arange(count) + 0.5) / count)
+    weights, rows = np.zeros((count, cells), np.float32), np.arange(count)
+    weights[rows, above] = share
+    weights[rows, below] += 1 - share
+    return torch.from_numpy(weights)
+
+
+def _between(cells: int, fractions: NDArray[np.float64]) -> tuple[NDArray[np.intp], NDArray[np.intp], Floats]:
+    """The two of `cells` between whose middles each fraction of them all lies, and the share of the second."""
+    places = np.clip(fractions * cells - 0.5, 0, cells - 1)
+    below = places.astype(np.intp)
+    return below, np.minimum(below + 1, cells - 1), (places - below).astype(np.float32)
 
 
 def _largest(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
@@ -94,8 +111,21 @@ def _to_size(mask: NDArray[np.bool_], size: tuple[int, int]) -> NDArray[np.bool_
     """To native size with a smoothed edge, so that no stairs are seen."""
     if mask.shape == size:
         return mask
-    soft = functional.interpolate(
-        torch.from_numpy(mask.astype(np.float32))[None, None], size, mode="bilinear", align_corners=False
-    )[0, 0]
-    grown: NDArray[np.bool_] = (soft >= 0.5).numpy()
+    wide = _blended(np.ascontiguousarray(mask.T).view(np.uint8), size[1], _STEPS)
+    grown: NDArray[np.bool_] = _blended(np.ascontiguousarray(wide.T), size[0], _STEPS - 1) >= _STEPS * (_STEPS - 1) // 2
     return grown if grown.any() else np.ones(size, np.bool_)
+
+
+def _blended(rows: NDArray[np.uint8], count: int, steps: int) -> NDArray[np.uint8]:
+    """`steps` times `count` rows interpolated between those given.
+
+    In bytes, since a mask at native size is a million pixels: a third of the time that floats take, and the edge lies
+    where theirs would, to a sixteenth of a step.
+    """
+    below, above, share = _between(len(rows), (np.arange(count) + 0.5) / count)
+    weight = np.rint(share * steps).astype(np.uint8)[:, None]
+    blended, second = rows[below], rows[above]
+    blended *= np.uint8(steps) - weight
+    second *= weight
+    blended += second
+    return blended

@@ -4,7 +4,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -16,6 +15,8 @@ from model.preprocess import resize, standardise
 
 #: most centres taken from one look
 _PEAKS = 40
+#: a box narrower than this share of its film is none
+_NARROW = 1e-3
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,26 +70,74 @@ def _shrink_mask(mask: Tensor | None, size: int) -> Tensor | None:
     return None if mask is None else _shrink(mask[None].float(), size)[0] > 0.5
 
 
-@torch.inference_mode()
+class Seen(NamedTuple):
+    """What L looks at N films saw, float32 on the network's device; no map is larger than the network's own."""
+
+    #: (N, L, C, K, 5) of each look and channel the K best cells: x0, y0, x1, y1 as fractions of the film, and score
+    boxes: Tensor
+    #: (N, g, g) probabilities, the mean of all looks
+    mask: Tensor
+    #: (N,) logits, the mean of all looks
+    image: Tensor
+    #: (N, P) of the first look
+    pooled: Tensor
+
+
+class _Look(NamedTuple):
+    """Heads of one look at N films, float32, left and right as on the films."""
+
+    mask: Tensor
+    heat: Tensor
+    distances: Tensor
+    quality: Tensor
+    image: Tensor
+    pooled: Tensor
+
+
 def read(network: Callable[[Tensor], Heads], pictures: Sequence[Tensor], looks: Looks) -> list[Reading]:
     """Readings of N films from their inputs at each size; the network is in eval mode."""
-    seen: list[Heads] = []
-    for picture in pictures:
-        seen.append(network(picture))
-        if looks.mirror:
-            seen.append(_mirrored(network(picture.flip(3))))
-    channels = range(seen[0].heat.shape[1])
-    found = [[_peaks(heads, channel, looks) for heads in seen] for channel in channels]
-    grid = max(heads.mask.shape[-1] for heads in seen)
-    masks = torch.stack([_resample(heads.mask.sigmoid(), grid) for heads in seen]).mean(0).amax(1).cpu().numpy()
-    image = torch.stack([heads.image for heads in seen]).mean(0).cpu().numpy()
-    pooled = seen[0].pooled.cpu().numpy()
-    readings = []
-    for film in range(len(pooled)):
-        of_channels = [fuse([look[film] for look in found[channel]], looks.same) for channel in channels]
-        boxes = suppress(join(of_channels, looks.same), looks.suppress)
-        readings.append(Reading(boxes, masks[film], float(image[film]), pooled[film]))
-    return readings
+    return readings(look(network, pictures, looks), looks)
+
+
+@torch.inference_mode()
+def look(network: Callable[[Tensor], Heads], pictures: Sequence[Tensor], looks: Looks) -> Seen:
+    """All looks at N films. Nothing here waits for the device: a CUDA graph can hold it."""
+    taken = [one for picture in pictures for one in _looks(network, picture, mirror=looks.mirror)]
+    grid = max(one.mask.shape[-1] for one in taken)
+    return Seen(
+        boxes=torch.stack([_peaks(one, looks) for one in taken], 1),
+        mask=torch.stack([_resample(one.mask.sigmoid(), grid) for one in taken]).mean(0).amax(1),
+        image=torch.stack([one.image for one in taken]).mean(0),
+        pooled=taken[0].pooled,
+    )
+
+
+def readings(seen: Seen, looks: Looks) -> list[Reading]:
+    """Of each film what its looks saw, made into one."""
+    films = zip(*(part.cpu().numpy() for part in seen), strict=True)
+    return [Reading(_fused(boxes, looks), mask, float(image), pooled) for boxes, mask, image, pooled in films]
+
+
+def _looks(network: Callable[[Tensor], Heads], picture: Tensor, *, mirror: bool) -> list[_Look]:
+    """The looks at films of one size; their mirror images lie in the same batch."""
+    if not mirror:
+        return [_taken(network(picture), slice(None))]
+    heads, films = network(torch.cat([picture, picture.flip(3)])), len(picture)
+    return [_taken(heads, slice(films)), _mirrored(_taken(heads, slice(films, None)))]
+
+
+def _taken(heads: Heads, films: slice) -> _Look:
+    return _Look(*(getattr(heads, name)[films].float() for name in _Look._fields))
+
+
+def _mirrored(look: _Look) -> _Look:
+    """A look at a mirrored film as one at the film itself: left and right change places."""
+    return look._replace(
+        mask=look.mask.flip(3),
+        heat=look.heat.flip(3),
+        distances=look.distances.flip(4)[:, :, [2, 1, 0, 3]],
+        quality=look.quality.flip(3),
+    )
 
 
 def _resample(maps: Tensor, grid: int) -> Tensor:
@@ -97,41 +146,29 @@ def _resample(maps: Tensor, grid: int) -> Tensor:
     return functional.interpolate(maps, (grid, grid), mode="bilinear", align_corners=False)
 
 
-def _mirrored(heads: Heads) -> Heads:
-    """Heads of a mirrored film as those of the film itself: left and right change places."""
-    return Heads(
-        mask=heads.mask.flip(3),
-        heat=heads.heat.flip(3),
-        distances=heads.distances.flip(4)[:, :, [2, 1, 0, 3]],
-        quality=heads.quality.flip(3),
-        image=heads.image,
-        pooled=heads.pooled,
-        features=heads.features.flip(3),
-    )
-
-
-def _peaks(heads: Heads, channel: int, looks: Looks) -> list[Boxes]:
-    """The boxes at the local maxima of each film's heat in one channel."""
-    heat = heads.heat[:, channel : channel + 1].sigmoid()
-    score = heat * heads.quality[:, channel : channel + 1].sigmoid() ** looks.quality_power
-    tops = torch.where(heat == functional.max_pool2d(heat, 3, 1, 1), score, 0.0).flatten(1)
-    values, cells = tops.topk(min(_PEAKS, tops.shape[1]))
-    grid = heads.heat.shape[-1]
-    edges = heads.distances[:, channel].flatten(2).gather(2, cells[:, None].expand(-1, 4, -1)).transpose(1, 2)
+def _peaks(look: _Look, looks: Looks) -> Tensor:
+    """(N, C, K, 5): boxes and scores at the local maxima of each channel's heat."""
+    heat, grid = look.heat.sigmoid(), look.heat.shape[-1]
+    score = heat * look.quality.sigmoid() ** looks.quality_power
+    tops = torch.where(heat == functional.max_pool2d(heat, 3, 1, 1), score, 0.0).flatten(2)
+    values, cells = tops.topk(min(_PEAKS, tops.shape[2]))
+    edges = look.distances.flatten(3).gather(3, cells[:, :, None].expand(-1, -1, 4, -1))
+    left, top, right, bottom = edges.unbind(2)
     x, y = cells % grid + 0.5, cells.div(grid, rounding_mode="floor") + 0.5
-    corners = torch.stack([x, y, x, y], 2) + edges * edges.new_tensor([-1.0, -1.0, 1.0, 1.0])
+    corners = torch.stack([x - left, y - top, x + right, y + bottom], 3)
     centre = (corners[..., :2] + corners[..., 2:]) / 2
     half = (corners[..., 2:] - corners[..., :2]) * (looks.box_scale / 2)
-    corners = torch.cat([centre - half, centre + half], 2)
-    fractions = (corners / grid).clamp(0, 1).cpu().numpy()
-    scores = values.cpu().numpy()
-    return [
-        Boxes(corner[keep], score[keep])
-        for corner, score in zip(fractions, scores, strict=True)
-        for keep in [np.flatnonzero((score >= looks.least) & _has_area(corner))]
-    ]
+    fractions = (torch.cat([centre - half, centre + half], 3) / grid).clamp(0, 1)
+    return torch.cat([fractions, values[..., None]], 3)
 
 
-def _has_area(corners: Floats) -> Floats:
-    wide: Floats = (corners[:, 2:] - corners[:, :2]).min(1) > 1e-3
-    return wide
+def _fused(boxes: Floats, looks: Looks) -> Boxes:
+    """The list of one film's boxes from (L, C, K, 5)."""
+    of_channels = [fuse([_kept(look, looks.least) for look in channel], looks.same) for channel in boxes.swapaxes(0, 1)]
+    return suppress(join(of_channels, looks.same), looks.suppress)
+
+
+def _kept(boxes: Floats, least: float) -> Boxes:
+    corners, scores = boxes[:, :4], boxes[:, 4]
+    kept = (scores >= least) & ((corners[:, 2:] - corners[:, :2]).min(1) > _NARROW)
+    return Boxes(corners[kept], scores[kept])
