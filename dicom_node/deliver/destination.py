@@ -31,6 +31,8 @@ class Outcome:
 
     verdict: Verdict
     detail: str = ""
+    #: there was no connection, so that it says nothing of the result
+    unreached: bool = False
 
 
 class Sendable(Protocol):

@@ -2,6 +2,7 @@
 
 import contextlib
 from collections.abc import Generator, Sequence
+from pathlib import Path
 
 from pydicom.errors import InvalidDicomError
 
@@ -17,6 +18,10 @@ from dicom_node.errors import NothingAccepted, PeerUnavailable, Refused, Storage
 from dicom_node.sections import PeerSection
 from dicom_node.security import TLSSection
 from dicom_node.spool import Spool
+
+
+class _DoesNotFit(Exception):
+    """No transfer syntax that the peer takes holds an object."""
 
 
 class DicomDestination:
@@ -51,7 +56,7 @@ class DicomDestination:
             yield from (Outcome(verdict=Verdict.REFUSED, detail=str(error)) for _ in results)
         except (PeerUnavailable, Refused) as error:
             # a rejected association is somebody's configuration: nothing is wrong with the results, so they wait
-            broken = Outcome(verdict=Verdict.RETRY, detail=str(error))
+            broken = Outcome(verdict=Verdict.RETRY, detail=str(error), unreached=not reached)
             untried = Outcome(verdict=Verdict.UNTRIED, detail="the connection ended before its turn")
             for position in range(known, len(results)):
                 yield untried if reached and position > known else broken
@@ -67,16 +72,29 @@ class DicomDestination:
             detail = f"it does not accept SOP class {result.sop_class_uid} in any transfer syntax that loses nothing"
             return Outcome(verdict=Verdict.REFUSED, detail=detail)
         try:
-            file = _encoded(self._spool.read(result.spool_key), accepted, kept=result.transfer_syntax_uid)
-            if file is None:
-                detail = "it accepts compressed transfer syntaxes only, and none of those holds this object"
-                return Outcome(verdict=Verdict.REFUSED, detail=detail)
-            answer = opened.store(file)
+            answer = opened.store(self._source(result, accepted))
+        except _DoesNotFit:
+            detail = "it accepts compressed transfer syntaxes only, and none of those holds this object"
+            return Outcome(verdict=Verdict.REFUSED, detail=detail)
         except StorageFault as error:
             return Outcome(verdict=Verdict.RETRY, detail=str(error))
+        except OSError as error:
+            return Outcome(verdict=Verdict.RETRY, detail=f"reading it from the spool failed: {error.strerror or error}")
         except Unreadable as error:
             return Outcome(verdict=Verdict.REFUSED, detail=f"its bytes in the spool are damaged: {error}")
         return judge(answer.status)
+
+    def _source(self, result: Sendable, accepted: Sequence[str]) -> Path | bytes:
+        """What goes out: the file as it stands, or its bytes in the first of `accepted` that its pixels fit in.
+
+        Raises StorageFault, _DoesNotFit.
+        """
+        if accepted[0] == result.transfer_syntax_uid:
+            return self._spool.path(result.spool_key)
+        file = _encoded(self._spool.read(result.spool_key), accepted, kept=result.transfer_syntax_uid)
+        if file is None:
+            raise _DoesNotFit
+        return file
 
 
 def wanted_syntaxes(kind: Kind | None, profile: Profile, kept: str, *, compress: bool) -> tuple[str, ...]:

@@ -1,5 +1,5 @@
-"""The deliver role: a thread for each destination that is sent to, each that is asked for commitment and each peer
-that asks for one, and one that keeps the claims of the first alive."""
+"""The deliver role: a thread for each association to a destination that is sent to, each destination that is asked for
+commitment and each peer that asks for one, one that records outcomes and one that keeps claims alive."""
 
 import contextlib
 import threading
@@ -13,12 +13,14 @@ from dicom_node.alive import say_alive
 from dicom_node.audit import trail
 from dicom_node.config import Ask, PeerSection, Role, Settings
 from dicom_node.deliver.audited import Audited
+from dicom_node.deliver.circuit import Circuit
 from dicom_node.deliver.commitment import CommitmentSCU
 from dicom_node.deliver.commitment_report import CommitmentReports
 from dicom_node.deliver.destination import Destination
 from dicom_node.deliver.kinds import destination_of
 from dicom_node.deliver.last_look import Fetch, LastLook
 from dicom_node.deliver.outbox import LEASE, Outbox
+from dicom_node.deliver.recorder import Recorder
 from dicom_node.domain import Mode
 from dicom_node.errors import Retryable
 from dicom_node.ledger import Channel, Ledger, commitments, leases, lookup, overview
@@ -52,8 +54,8 @@ def run(settings: Settings, stop: threading.Event, taking_in: TakingIn | None = 
             leases.reclaim_vanished(tx, now=time.time(), attempts_allowed=settings.analyse.attempts)
         _say_what_stays(ledger, settings)
         _forgo_commitments(ledger, settings)
-        outboxes = _outboxes(settings, ledger, taking_in)
         with contextlib.ExitStack() as stack:
+            outboxes = _outboxes(settings, ledger, stack.enter_context(Recorder(ledger)), taking_in)
             threads = []
             listeners = []
             workers: list[tuple[Outbox | CommitmentSCU | CommitmentReports, Channel]] = [
@@ -78,21 +80,31 @@ def run(settings: Settings, stop: threading.Event, taking_in: TakingIn | None = 
         ledger.close()
 
 
-def _outboxes(settings: Settings, ledger: Ledger, taking_in: TakingIn | None) -> list[Outbox]:
+def _outboxes(settings: Settings, ledger: Ledger, recorder: Recorder, taking_in: TakingIn | None) -> list[Outbox]:
+    """A worker for each association that a destination may have."""
     spool = Spool(settings.node.folder / "spool")
-    return [
-        Outbox(
-            peer.name,
-            _destination(peer, settings, ledger, spool, taking_in),
-            ledger=ledger,
-            section=settings.deliver,
-            owner=leases.owner(),
-            only_released=peer.mode is Mode.HOLD,
-            commitment=peer.commitment,
-        )
-        for peer in settings.destinations
-        if peer.mode is not Mode.OFF
-    ]
+    outboxes = []
+    for peer in settings.destinations:
+        if peer.mode is Mode.OFF:
+            continue
+        circuit = Circuit(settings.deliver)
+        destination = _destination(peer, settings, ledger, spool, taking_in)
+        outboxes += [
+            Outbox(
+                peer.name,
+                destination,
+                ledger=ledger,
+                recorder=recorder,
+                circuit=circuit,
+                section=settings.deliver,
+                owner=leases.owner(),
+                workers=peer.associations,
+                only_released=peer.mode is Mode.HOLD,
+                commitment=peer.commitment,
+            )
+            for _ in range(peer.associations)
+        ]
+    return outboxes
 
 
 def _commitments(settings: Settings, ledger: Ledger) -> list[CommitmentSCU | CommitmentReports]:

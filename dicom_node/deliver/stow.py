@@ -62,7 +62,7 @@ class StowDestination:
                         break
                 yield from (_UNTRIED for _ in results[known:])
         except (ConfigurationError, PeerUnavailable, Refused) as error:
-            broken = Outcome(verdict=Verdict.RETRY, detail=str(error))
+            broken = Outcome(verdict=Verdict.RETRY, detail=str(error), unreached=not known)
             for position in range(known, len(results)):
                 yield _UNTRIED if known and position > known else broken
 

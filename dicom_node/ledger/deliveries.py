@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import ColumnElement, Connection, func, select, update
+from sqlalchemy import ColumnElement, Connection, exists, func, select, update
 
 from dicom_node.domain import DeliveryState
 from dicom_node.errors import LostRace
@@ -74,19 +74,30 @@ def queue_deliveries(tx: Connection, wanted: Sequence[NewDelivery], *, study_id:
 
 
 def claim(
-    tx: Connection, *, destination: str, now: float, owner: str, lease: float, limit: int
+    tx: Connection,
+    *,
+    destination: str,
+    now: float,
+    owner: str,
+    lease: float,
+    limit: int,
+    whole_studies: bool = False,
 ) -> list[ClaimedDelivery]:
     """Up to `limit` due deliveries of one destination, the longest due first, this process's for `lease` s.
 
+    `whole_studies`: none of a study of which something is being sent there, by another worker of the destination: its
+    results arrive in their order. Workers that may claim at the same time take turns.
+
     One whose result was superseded while it was being sent in vain is abandoned instead.
     """
+    chosen = _due(destination, now)
+    if whole_studies:
+        other = delivery.alias("other")
+        under_way = in_state(other.c.state, DeliveryState.SENDING), other.c.destination == destination
+        chosen.append(~exists().where(*under_way, other.c.study_id == delivery.c.study_id))
     due = (
         select(delivery)
-        .where(
-            in_state(delivery.c.state, DeliveryState.PENDING),
-            delivery.c.destination == destination,
-            delivery.c.not_before <= now,
-        )
+        .where(*chosen)
         .order_by(delivery.c.not_before, delivery.c.id)
         .limit(limit)
         .with_for_update(skip_locked=True)
@@ -121,6 +132,12 @@ def claim(
         ):
             claimed.append(held)
     return claimed
+
+
+def count_due(tx: Connection, *, destination: str, now: float, most: int) -> int:
+    """How many deliveries of a destination are due; more than `most` are not counted."""
+    some = select(delivery.c.id).where(*_due(destination, now)).limit(most).subquery()
+    return int(tx.execute(select(func.count()).select_from(some)).scalar_one())
 
 
 def extend(tx: Connection, claim: ClaimedDelivery, *, now: float, lease: float) -> bool:
@@ -256,6 +273,11 @@ def next_expiry(tx: Connection) -> float | None:
         select(func.min(delivery.c.lease_until)).where(in_state(delivery.c.state, DeliveryState.SENDING))
     ).scalar()
     return expiry
+
+
+def _due(destination: str, now: float) -> list[ColumnElement[bool]]:
+    pending = in_state(delivery.c.state, DeliveryState.PENDING)
+    return [pending, delivery.c.destination == destination, delivery.c.not_before <= now]
 
 
 def _ours(claim: ClaimedDelivery) -> tuple[ColumnElement[bool], ...]:

@@ -7,9 +7,11 @@ from pathlib import Path
 import pytest
 from pydicom.dataset import Dataset
 
+from dicom_node.deliver.circuit import Circuit
 from dicom_node.deliver.destination import Outcome, Sendable, Verdict
 from dicom_node.deliver.last_look import Fetch, LastLook
 from dicom_node.deliver.outbox import Outbox
+from dicom_node.deliver.recorder import Recorder
 from dicom_node.dimse.association import Timeouts
 from dicom_node.errors import Refused
 from dicom_node.ledger import lookup, overview
@@ -86,10 +88,20 @@ def store(port: int, folder: Path, *films: Dataset) -> None:
     assert storescu(port, *files, called="ARCHIVE", options=["-R"]).returncode == 0
 
 
-def turn(node: Node, look: LastLook) -> float:
+def turn(node: Node, look: LastLook) -> float | None:
     section = node.settings.deliver
-    outbox = Outbox("archive", look, ledger=node.ledger, section=section, owner="test", jitter=lambda: 1.0)
-    return outbox.turn(NEVER)
+    with Recorder(node.ledger) as recorder:
+        outbox = Outbox(
+            "archive",
+            look,
+            ledger=node.ledger,
+            recorder=recorder,
+            circuit=Circuit(section, jitter=lambda: 1.0),
+            section=section,
+            owner="test",
+            jitter=lambda: 1.0,
+        )
+        return outbox.turn(NEVER)
 
 
 @pytest.mark.peer

@@ -251,7 +251,7 @@ def test_killed_in_the_middle_of_a_send_everything_arrives_once(nodes: list[Node
         archive.stall_at = 3
         with process(config):
             wait_for("the third message", lambda: sum(archive.came.values()) == 3, seconds=120)
-        assert node.states().count("sending") == 3
+            wait_for("two outcomes", lambda: node.states().count("sending") == 3)
         archive.answers.set()
         with process(config):
             wait_for("delivery", lambda: all_stored(node), seconds=120)

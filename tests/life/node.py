@@ -22,8 +22,10 @@ from dicom_node.cli.reference import toml
 from dicom_node.conclude.report import Reporter
 from dicom_node.conclude.role import look
 from dicom_node.config import Settings
+from dicom_node.deliver.circuit import Circuit
 from dicom_node.deliver.kinds import destination_of
 from dicom_node.deliver.outbox import Outbox
+from dicom_node.deliver.recorder import Recorder
 from dicom_node.domain import Mode
 from dicom_node.ledger import deliveries
 from dicom_node.parameters import parameters_by_source, parameters_digest
@@ -129,17 +131,20 @@ class Life(Desk):
             if peer.mode is Mode.OFF:
                 continue
             destination = destination_of(peer, calling="CHEXNODE", section=self.settings.deliver, spool=self.spool)
-            outbox = Outbox(
-                peer.name,
-                destination,
-                ledger=self.ledger,
-                section=self.settings.deliver,
-                owner="life",
-                only_released=peer.mode is Mode.HOLD,
-            )
-            while self._pending(peer.name):
-                if outbox.turn(threading.Event()) > 0:
-                    break
+            with Recorder(self.ledger) as recorder:
+                outbox = Outbox(
+                    peer.name,
+                    destination,
+                    ledger=self.ledger,
+                    recorder=recorder,
+                    circuit=Circuit(self.settings.deliver),
+                    section=self.settings.deliver,
+                    owner="life",
+                    only_released=peer.mode is Mode.HOLD,
+                )
+                while self._pending(peer.name):
+                    if outbox.turn(threading.Event()):
+                        break
 
     def run(self) -> None:
         """Analyse, conclude, deliver."""
