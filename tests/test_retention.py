@@ -67,7 +67,7 @@ def conclude(node: Node, now: float) -> None:
 
 
 def spooled(node: Node) -> int:
-    return sum(1 for path in (node.settings.node.folder / "spool").rglob("*") if path.is_file())
+    return sum(1 for path in (node.settings.node.folder / "spool").rglob("*") if path.is_file() and path.stat().st_size)
 
 
 @pytest.mark.parametrize("state", [DeliveryState.STORED, DeliveryState.ABANDONED])

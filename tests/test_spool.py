@@ -8,20 +8,24 @@ import shutil
 import stat
 import subprocess
 import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from dicom_node.errors import OutOfRoom, StorageFault
-from dicom_node.spool import Spool
+from dicom_node.spool import Spool, names
 
 ROOT = Path(__file__).parents[1]
 #: keeps one object of 300 kB in two writes; says what it raised, or the key
 KEEP = """
 import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from dicom_node.errors import NodeError
-from dicom_node.spool import Spool
+from dicom_node.spool import Spool, names
 spool = Spool(Path(sys.argv[1]))
 try:
     with spool.new() as part:
@@ -43,14 +47,14 @@ def _files(folder: Path) -> list[Path]:
     return [path for path in folder.rglob("*") if path.is_file()]
 
 
-def _under_strace(folder: Path, *options: str) -> tuple[str, list[str]]:
-    """What KEEP says on a spool that exists already, and the traced calls, one a line."""
+def _under_strace(folder: Path, *options: str, code: int = 0, script: str = KEEP) -> tuple[str, list[str]]:
+    """What `script` says on a spool that exists already before it ends by `code`, and the traced calls, one a line."""
     if shutil.which("strace") is None:
         pytest.skip("strace is not installed: apt-get install -y --no-install-recommends strace")
     Spool(folder)
     trace = folder.parent / "trace"
     done = subprocess.run(
-        ["strace", "-y", "-s", "0", "-o", trace, *options, sys.executable, "-c", KEEP, folder],
+        ["strace", "-y", "-s", "0", "-o", trace, *options, sys.executable, "-c", script, folder],
         cwd=ROOT,
         env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1", "PYTHONPATH": str(ROOT)},
         capture_output=True,
@@ -59,46 +63,70 @@ def _under_strace(folder: Path, *options: str) -> tuple[str, list[str]]:
     )
     if "PTRACE" in done.stderr or "Operation not permitted" in done.stderr:
         pytest.skip(f"strace may not trace here: {done.stderr.strip()[:200]}")
-    assert done.returncode == 0, done.stderr
+    assert done.returncode == code, done.stderr
     return done.stdout.strip(), trace.read_text().splitlines()
 
 
 @pytest.mark.peer
-def test_the_order_is_write_fsync_rename_fsync_of_the_folder(tmp_path: Path) -> None:
-    key, trace = _under_strace(tmp_path / "spool", "-e", "trace=write,fsync,fdatasync,/rename")
-    mine = [line for line in trace if "/spool/" in line]
+def test_the_order_is_name_flush_of_its_folder_write_flush(tmp_path: Path) -> None:
+    key, trace = _under_strace(tmp_path / "spool", "-e", "trace=openat,write,writev,fsync,fdatasync,/rename")
+    mine = [line for line in trace if f"/spool/objects/{key[:2]}" in line]
     steps = [
-        (re.match(r"\w+", line).group(), re.findall(r"/spool/([\w/]+)", line))  # type: ignore[union-attr]  # each line is a call
+        (re.match(r"\w+", line).group(), "O_EXCL" in line, re.findall(r"/spool/([\w/]+)", line)[-1])  # type: ignore[union-attr]  # each line is a call
         for line in mine
     ]
-    part, final = f"parts/{key}", f"objects/{key[:2]}/{key}"
+    folder, name = f"objects/{key[:2]}", f"objects/{key[:2]}/{key}"
     assert steps == [
-        ("write", [part]),
-        ("write", [part]),
-        ("fsync", [part]),
-        ("rename", [part, final]),
-        ("fsync", [f"objects/{key[:2]}"]),
+        ("openat", True, name),
+        ("openat", False, folder),
+        ("fsync", False, folder),
+        ("openat", False, name),
+        ("writev", False, name),
+        ("writev", False, name),
+        ("fdatasync", False, name),
     ]
     assert Spool(tmp_path / "spool").read(key) == b"x" * 200_000 + b"y" * 100_000
 
 
 @pytest.mark.peer
-@pytest.mark.parametrize("which", [1, 2], ids=["of the file", "of the folder"])
-def test_a_failed_fsync_keeps_nothing_and_is_not_tried_again(tmp_path: Path, which: int) -> None:
-    said, trace = _under_strace(tmp_path / "spool", "-e", "trace=fsync", "-e", f"inject=fsync:error=EIO:when={which}")
+@pytest.mark.parametrize("call", ["fsync", "fdatasync"], ids=["of the folder", "of the file"])
+def test_a_failed_flush_keeps_nothing_and_is_not_tried_again(tmp_path: Path, call: str) -> None:
+    said, trace = _under_strace(tmp_path / "spool", "-e", f"trace={call}", "-e", f"inject={call}:error=EIO:when=1")
     assert said == "StorageFault"
-    assert len([line for line in trace if line.startswith("fsync")]) == which
+    assert len([line for line in trace if line.startswith(call)]) == 1
     assert _files(tmp_path / "spool") == []
 
 
 @pytest.mark.peer
 @pytest.mark.parametrize(
     ("call", "code", "expected"),
-    [("write", "ENOSPC", "OutOfRoom"), ("write", "EIO", "StorageFault"), ("fsync", "ENOSPC", "OutOfRoom")],
+    [
+        ("writev", "ENOSPC", "OutOfRoom"),
+        ("writev", "EIO", "StorageFault"),
+        ("fsync", "ENOSPC", "OutOfRoom"),
+        ("fdatasync", "ENOSPC", "OutOfRoom"),
+    ],
 )
 def test_a_full_or_failing_disk_is_told_and_keeps_nothing(tmp_path: Path, call: str, code: str, expected: str) -> None:
     said, _ = _under_strace(tmp_path / "spool", "-e", f"trace={call}", "-e", f"inject={call}:error={code}:when=1")
     assert said == expected
+    assert _files(tmp_path / "spool") == []
+
+
+@pytest.mark.peer
+@pytest.mark.parametrize("call", ["fsync", "writev", "fdatasync"])
+def test_killed_at_any_step_it_leaves_what_no_row_names_and_a_sweep_takes(tmp_path: Path, call: str) -> None:
+    said, _ = _under_strace(
+        tmp_path / "spool", "-e", f"trace={call}", "-e", f"inject={call}:signal=SIGKILL:when=1", code=-9
+    )
+    assert said == ""
+    (left,) = _files(tmp_path / "spool")
+    spool = Spool(tmp_path / "spool")
+    assert spool.orphans(()) == ([left] if call == "fdatasync" else []), "an empty name holds nothing"
+    now = left.stat().st_mtime
+    assert spool.sweep(set(), older_than=3600.0, now=now) == []
+    assert _files(tmp_path / "spool") == [left]
+    spool.sweep(set(), older_than=3600.0, now=now + 7200)
     assert _files(tmp_path / "spool") == []
 
 
@@ -149,6 +177,7 @@ def test_what_is_not_kept_is_gone(spool: Spool, tmp_path: Path) -> None:
         interrupted()
     with spool.new() as part:
         part.write(b"never kept")
+    spool.close()
     assert _files(tmp_path) == []
 
 
@@ -171,24 +200,26 @@ def test_only_names_of_our_own_are_paths(spool: Spool, key: str) -> None:
 def test_a_sweep_takes_orphans_and_leaves_what_is_known_or_young(spool: Spool) -> None:
     known, orphan, young = (spool.put(name) for name in (b"known", b"orphan", b"young"))
     half, fresh_half = spool.new(), spool.new()
+    half.write(b"half")
     now = spool.path(young).stat().st_mtime
-    for path in (spool.path(known), spool.path(orphan), spool.path(known).parents[2] / "parts" / half.key):
-        os.utime(path, (now - 7200, now - 7200))
+    for key in (known, orphan, half.key):
+        os.utime(spool.path(key), (now - 7200, now - 7200))
     assert sorted(spool.sweep({known}, older_than=3600.0, now=now)) == sorted([orphan, half.key])
     assert spool.read(known) == b"known"
     assert spool.read(young) == b"young"
     with half, fresh_half:
+        fresh_half.write(b"fresh")
         fresh_half.keep()
-    assert spool.read(fresh_half.key) == b""
+    assert spool.read(fresh_half.key) == b"fresh"
     assert sorted(spool.sweep(set(), older_than=0.0, now=now + 60)) == sorted([known, young, fresh_half.key])
 
 
 def test_a_part_that_was_swept_from_under_its_writer_is_not_kept(spool: Spool, tmp_path: Path) -> None:
     with spool.new() as part:
         part.write(b"bytes")
-        later = (tmp_path / "spool" / "parts" / part.key).stat().st_mtime + 1
+        later = spool.path(part.key).stat().st_mtime + 1
         assert spool.sweep(set(), older_than=0.0, now=later) == [part.key]
-        with pytest.raises(StorageFault):
+        with pytest.raises(StorageFault, match="removed while it was written"):
             part.keep()
     assert _files(tmp_path) == []
 
@@ -202,3 +233,65 @@ def test_a_folder_that_cannot_be_made_is_told(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"")
     with pytest.raises(StorageFault, match=re.escape(os.strerror(errno.ENOTDIR))):
         Spool(tmp_path / "file" / "spool")
+
+
+# ── names ahead of time ──────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_one_name_at_first_then_more_and_none_are_left_at_the_end(spool: Spool, tmp_path: Path) -> None:
+    made = []
+    for _ in range(6):
+        spool.put(b"bytes")
+        made.append(len(_files(tmp_path / "spool")))
+    assert made == [1, 5, 5, 5, 5, 21], "one name, then four, then sixteen"
+    assert len({path.parent for path in _files(tmp_path / "spool")}) <= 3, "the names of one flush lie in one folder"
+    spool.close()
+    assert len(_files(tmp_path / "spool")) == 6
+
+
+@pytest.mark.peer
+def test_a_hundred_objects_take_one_flush_each_and_few_for_their_names(tmp_path: Path) -> None:
+    script = KEEP.split("try:")[0] + "said = len([spool.put(b'x') for _ in range(100)])\nprint(said)"
+    said, trace = _under_strace(tmp_path / "spool", "-e", "trace=fsync,fdatasync", script=script)
+    assert said == "100"
+    flushes = [line.partition("(")[0] for line in trace]
+    assert (flushes.count("fdatasync"), flushes.count("fsync")) == (100, 5), "1 + 4 + 16 + 64 + 64 names"
+
+
+def test_a_name_that_grew_old_is_not_used(spool: Spool, tmp_path: Path) -> None:
+    """A sweep that looked at it before it was written to would take it from under its writer."""
+    spool.put(b"first")
+    spool.put(b"second")
+    waiting = [path for path in _files(tmp_path / "spool") if not path.stat().st_size]
+    assert len(waiting) == 3
+    for path in waiting:
+        os.utime(path, (0, time.time() - names.STALE - 1))
+    key = spool.put(b"after the night")
+    assert key not in {path.name for path in waiting}
+    assert not any(path.exists() for path in waiting)
+    assert len(_files(tmp_path / "spool")) == 3, "and it begins again with one"
+
+
+def test_names_that_were_removed_behind_its_back_are_passed_over(spool: Spool, tmp_path: Path) -> None:
+    for _ in range(2):
+        spool.put(b"bytes")
+    assert spool.sweep(set(), older_than=0.0, now=time.time() + 60)
+    assert _files(tmp_path / "spool") == []
+    assert spool.read(spool.put(b"more")) == b"more"
+
+
+def test_many_threads_never_share_a_name(spool: Spool) -> None:
+    with ThreadPoolExecutor(8) as pool:
+        kept = list(pool.map(spool.put, [str(number).encode() for number in range(200)]))
+    assert [spool.read(key) for key in kept] == [str(number).encode() for number in range(200)]
+
+
+def test_a_copy_appears_whole_or_not_at_all(spool: Spool, tmp_path: Path) -> None:
+    """Rows name its key already: a copy that was killed must not look like one that is there."""
+    key = spool.put(b"bytes of another spool")
+    copy = Spool(tmp_path / "copy")
+    with copy._begun(tmp_path / "copy" / "parts" / key, copy.path(key)) as half:
+        half.write(b"bytes of")
+        assert not copy.path(key).exists()
+    assert copy.take(spool.path(key), key) == 22
+    assert copy.read(key) == b"bytes of another spool"

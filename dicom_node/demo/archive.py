@@ -258,8 +258,9 @@ class _Arriving:
         self._request = request
         self._data = bytearray()
 
-    def write(self, data: bytes | memoryview) -> None:
-        self._data += data
+    def write(self, *pieces: bytes | memoryview) -> None:
+        for piece in pieces:
+            self._data += piece
         self._archive.wait_before_reading_on(self._request.affected_sop_instance_uid)
 
     def finish(self) -> tuple[int, str]:

@@ -2,7 +2,7 @@
 
 import struct
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -43,7 +43,7 @@ _UNDECODABLE = (
 class Incoming(Protocol):
     """Where one C-STORE's data set goes."""
 
-    def write(self, data: bytes | memoryview) -> None:
+    def write(self, *pieces: bytes | memoryview) -> None:
         """The next bytes, as received; what goes wrong with them is told by finish()."""
 
     def finish(self) -> tuple[int, str]:
@@ -59,8 +59,8 @@ class Declined:
     def __init__(self, status: Status, comment: str) -> None:
         self._answer = (status, comment)
 
-    def write(self, data: bytes | memoryview) -> None:
-        """Drop it."""
+    def write(self, *pieces: bytes | memoryview) -> None:
+        """Drop them."""
 
     def finish(self) -> tuple[int, str]:
         """What was known before the first byte."""
@@ -230,15 +230,11 @@ class Acceptor:
         self._wire.send(commands.as_p_data(context_id, response))
 
     def _receive(self, context_id: int, incoming: Incoming, deadline: float) -> None:
-        """The data set into `incoming`, slices of the receive buffer together as far as it holds them."""
-        slices: list[memoryview] = []
+        """The data set into `incoming`."""
         complete = False
         try:
-            for fragment in self._data_set(context_id, deadline):
-                slices.append(fragment)
-                if not self._pdvs.buffered:  # the next one will overwrite these
-                    _flush(slices, incoming)
-            _flush(slices, incoming)
+            for pieces in self._pdvs.data_set(context_id, deadline):
+                incoming.write(*pieces)
             complete = True
         finally:
             if not complete:
@@ -246,21 +242,11 @@ class Acceptor:
 
     def _small_data_set(self, context_id: int, deadline: float) -> bytes:
         collected = bytearray()
-        for fragment in self._data_set(context_id, deadline):
-            collected += fragment
+        for pieces in self._pdvs.data_set(context_id, deadline):
+            collected += b"".join(pieces)
             if len(collected) > _LONGEST_OTHER_DATA_SET:
                 raise CommandError("a data set that is too long for a service other than storage")
         return bytes(collected)
-
-    def _data_set(self, context_id: int, deadline: float) -> Iterator[memoryview]:
-        """The fragments of a data set, the last one included."""
-        last = False
-        while not last:
-            fragment = self._pdvs.next(deadline)
-            if fragment.is_command or fragment.context_id != context_id:
-                raise CommandError("another message in the middle of a data set")
-            last = fragment.is_last
-            yield fragment.data
 
     def _leave_to_pynetdicom(self, context_id: int, command: bytes, data_set: bytes | None) -> None:
         """Every service but C-STORE, C-ECHO first of all: its service classes answer, its events fire."""
@@ -296,9 +282,3 @@ def _user(item: Any) -> UserIdentity | None:
         return None
     user, passcode = (part.decode("utf-8", "replace") for part in (item.primary_field, item.secondary_field or b""))
     return UserIdentity(user=user, passcode=passcode)
-
-
-def _flush(slices: list[memoryview], incoming: Incoming) -> None:
-    if slices:
-        incoming.write(slices[0] if len(slices) == 1 else b"".join(slices))
-        slices.clear()

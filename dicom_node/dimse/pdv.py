@@ -2,20 +2,23 @@
 
 import struct
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
+from dicom_node.dimse.commands import CommandError
 from dicom_node.dimse.wire import INVALID_PARAMETER, PDUType, Wire, WireError
 
 _HEADER = struct.Struct(">IBB")
 #: of the length field: itself
 _LENGTH_SIZE = 4
+#: fragments that are handed on together: what one writev(2) takes
+_MOST_TOGETHER = 1024
 _IS_COMMAND = 0x01
 _IS_LAST = 0x02
 
 
 class PDV(NamedTuple):
-    """One fragment; `data` is a slice of the receive buffer, good while `PDVReader.buffered` was true since."""
+    """One fragment; `data` is a slice of the receive buffer, good until the next one is asked for."""
 
     context_id: int
     is_command: bool
@@ -31,11 +34,6 @@ class PDVReader:
         self._io_timeout = io_timeout
         self._rest = memoryview(b"")
 
-    @property
-    def buffered(self) -> bool:
-        """Whether the next fragment is here already; reading on while it is not overwrites earlier data."""
-        return bool(self._rest) or self._wire.has_pdu
-
     def wait(self, seconds: float, started: Callable[[], None]) -> PDV | PDUType:
         """The first fragment of a message, or the type of another PDU that came instead.
 
@@ -49,6 +47,30 @@ class PDVReader:
             return kind
         self._rest = body
         return self._split()
+
+    def data_set(self, context_id: int, deadline: float) -> Iterator[Sequence[memoryview]]:
+        """The fragments of a data set, as many together as the receive buffer holds; good until more are asked for.
+
+        Raises WireError; CommandError for another message in the middle of it.
+        """
+        pieces: list[memoryview] = []
+        last = False
+        while not last:
+            if not self._rest:
+                last = self._wire.whole_fragments(context_id, pieces, most=_MOST_TOGETHER)
+                if last:
+                    break
+            # what comes next may be read over these; and tiny ones cost more memory than they bring bytes
+            overwrites = not self._rest and self._wire.is_full and not self._wire.has_pdu
+            if overwrites or len(pieces) >= _MOST_TOGETHER:
+                yield pieces
+                pieces = []
+            fragment = self.next(deadline)
+            if fragment.is_command or fragment.context_id != context_id:
+                raise CommandError("another message in the middle of a data set")
+            pieces.append(fragment.data)
+            last = fragment.is_last
+        yield pieces
 
     def next(self, message_deadline: float) -> PDV:
         """The next fragment of a message that has begun. Raises WireError."""

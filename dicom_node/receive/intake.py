@@ -14,17 +14,18 @@ from dicom_node.dimse.part10 import file_meta
 from dicom_node.dimse.status import Status
 from dicom_node.domain import Arrival, Head
 from dicom_node.encode.marks import is_result
-from dicom_node.errors import NodeError, OutOfRoom
+from dicom_node.errors import NodeError
 from dicom_node.ledger import Ledger, Tx, instances, named, results
 from dicom_node.ledger.instances import Outcome
 from dicom_node.logs import hashed
+from dicom_node.receive.commits import Commits, NotRecorded
 from dicom_node.receive.head import LONGEST_HEAD, HeadError, is_uid, read_head
 from dicom_node.spool import Spool
 
 _log = structlog.get_logger(__name__)
 
 #: bytes after which the head is looked at for the first time: nearly always it is whole by then
-_FIRST_LOOK = 16 << 10
+_FIRST_LOOK = 8 << 10
 
 #: what an instance was whose bytes the spool had lost: these take their place
 REFILLED = "refilled"
@@ -54,6 +55,7 @@ class Intake:
         self.spool = spool
         self.max_object_size = max_object_size
         self._ledger = ledger
+        self._commits = Commits(ledger, self._enter)
         self._parameters = parameters
         self._by_source = dict(parameters_by_source or {})
         self._low_watermark = low_watermark
@@ -106,10 +108,9 @@ class Intake:
     ) -> str:
         """Enter what is durable in the spool; what it was (an Outcome, `own_result`, or REFILLED).
 
-        One transaction an instance, committed on return: where many are to share one, it is done here.
-        Raises OutOfRoom, StorageFault, LedgerUnavailable.
+        Committed on return, together with whatever else was waiting (`commits`). Raises OutOfRoom, StorageFault,
+        LedgerUnavailable.
         """
-        now = self._clock()
         arrival = Arrival(
             head=head,
             transfer_syntax_uid=transfer_syntax_uid,
@@ -117,25 +118,25 @@ class Intake:
             size=size,
             calling_ae_title=calling_ae_title,
             spool_key=spool_key,
-            received_at=now,
+            received_at=self._clock(),
             priority=priority,
         )
-        begun = False
         try:
-            with self._ledger.transaction() as tx:
-                begun = True
-                return self._enter(tx, arrival, now=now)
-        except NodeError as error:
+            return self._commits.record(arrival)
+        except NotRecorded as error:
             # where a commit may have succeeded unheard, the bytes stay: without a row they are swept as an orphan
-            if not begun or isinstance(error, OutOfRoom):
+            if not error.in_doubt:
                 self.spool.remove(spool_key)
-            raise
+            raise error.why from None
 
-    def _enter(self, tx: Tx, arrival: Arrival, *, now: float) -> str:
+    def _enter(self, tx: Tx, arrival: Arrival) -> str:
+        now = arrival.received_at
         if results.is_ours(tx, arrival.head.sop_instance_uid):
             return "own_result"
         parameters = self._by_source.get(arrival.calling_ae_title, self._parameters)
         recorded = instances.record(tx, arrival, parameters=parameters, now=now)
+        if recorded.spool_key == arrival.spool_key:
+            return Outcome.NEW.value  # by a commit that was thought to have failed
         if recorded.spool_key and not self.spool.path(recorded.spool_key).exists():
             named.refill(tx, recorded.instance_id, arrival.spool_key)
             return REFILLED
@@ -194,18 +195,20 @@ class IncomingInstance:
         """After finish(): what became of it (an Outcome, or `own_result`), or why it was not kept."""
         return "" if self._answer is None else self._answer[1]
 
-    def write(self, data: bytes | memoryview) -> None:
+    def write(self, *pieces: bytes | memoryview) -> None:
         """The next bytes of the data set, as received. They are dropped where the answer is settled already."""
         if self._answer is not None:
             return
-        self._size += len(data)
+        self._size += sum(map(len, pieces))
         if self._size > self._intake.max_object_size:
             self._settle(Status.OUT_OF_RESOURCES, f"more than {self._intake.max_object_size} bytes")
             return
         with self._faults():
-            self._part.write(data)
-        if self._head is None and len(self._look_at) < LONGEST_HEAD:
-            self._look_at += data[: LONGEST_HEAD - len(self._look_at)]
+            self._part.write(*pieces)
+        for piece in pieces:
+            if self._head is not None or self._answer is not None or len(self._look_at) >= LONGEST_HEAD:
+                break
+            self._look_at += piece[: LONGEST_HEAD - len(self._look_at)]
             if len(self._look_at) >= self._next_look:
                 self._next_look = LONGEST_HEAD
                 with contextlib.suppress(HeadError):  # perhaps only not whole: finish() looks again

@@ -34,9 +34,10 @@ def run(settings: Settings, stop: threading.Event, renewals: Iterable[Settings] 
     Raises ConfigurationError where the address can't be listened at, SchemaMismatch for another version's ledger.
     """
     ledger = Ledger.for_settings(settings.node)
+    spool = Spool(settings.node.folder / "spool")
     try:
         intake = Intake(
-            Spool(settings.node.folder / "spool"),
+            spool,
             ledger,
             parameters=parameters_digest(settings),
             parameters_by_source=parameters_by_source(settings),
@@ -66,6 +67,7 @@ def run(settings: Settings, stop: threading.Event, renewals: Iterable[Settings] 
             if not scp.close(drain=DRAIN):
                 _log.warning("a peer did not finish in time and was cut off; it will send again", seconds=DRAIN)
     finally:
+        spool.close()
         ledger.close()
 
 

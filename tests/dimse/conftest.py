@@ -22,8 +22,9 @@ class Kept:
         self.data = bytearray()
         self._peer = peer
 
-    def write(self, data: bytes | memoryview) -> None:
-        self.data += data
+    def write(self, *pieces: bytes | memoryview) -> None:
+        for piece in pieces:
+            self.data += piece
 
     def finish(self) -> tuple[int, str]:
         self._peer.kept.append(self)

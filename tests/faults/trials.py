@@ -23,25 +23,24 @@ from tests.waiting import wait_for
 LOAD = 3
 #: seconds after the load began to be sent, at most, at which a kill at random strikes; more, and the work is done
 _LATEST = 1.0
-_RENAMES = "rename,renameat,renameat2"
 _SENDS = "sendto,sendmsg"
 _SYNCS = "fsync,fdatasync"
 #: the system calls at which each role is killed: what it had done by then must be enough, or come to nothing
 POINTS: Mapping[Role, tuple[Point, ...]] = {
     Role.RECEIVE: (
         Point(calls="fsync"),
-        Point(calls=_RENAMES),
-        Point(calls="fsync", when=2),
+        Point(calls="writev"),
         Point(calls="fdatasync"),
+        Point(calls="fdatasync", when=2),
         Point(calls=_SENDS, when=2),
     ),
     Role.ANALYSE: (
         Point(calls="fsync"),
-        Point(calls=_RENAMES),
-        Point(calls=_RENAMES, when=2),
+        Point(calls="writev"),
         Point(calls="fdatasync", when=2),
+        Point(calls="fdatasync", when=3),
     ),
-    Role.CONCLUDE: (Point(calls="fdatasync"), Point(calls=_RENAMES), Point(calls="fdatasync", when=2)),
+    Role.CONCLUDE: (Point(calls="fdatasync"), Point(calls="writev"), Point(calls="fdatasync", when=2)),
     Role.DELIVER: (
         Point(calls="fdatasync"),
         Point(calls=_SENDS),

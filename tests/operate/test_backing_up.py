@@ -49,7 +49,7 @@ def config(node: Node, tmp_path: Path) -> Path:
 
 
 def keys(folder: Path) -> set[str]:
-    return {path.name for path in (folder / "spool" / "objects").rglob("*") if path.is_file()}
+    return {path.name for path in (folder / "spool" / "objects").rglob("*") if path.is_file() and path.stat().st_size}
 
 
 def keys_of_ledger(folder: Path) -> set[str]:

@@ -58,8 +58,8 @@ class Receiver:
         return self.spool.read(row.spool_key)
 
     def files(self) -> list[Path]:
-        """Every file of the spool, parts included."""
-        return [path for path in (self.folder / "spool").rglob("*") if path.is_file()]
+        """Every file of the spool that has bytes in it, parts included: empty ones are names for what will come."""
+        return [path for path in (self.folder / "spool").rglob("*") if path.is_file() and path.stat().st_size]
 
 
 Start = Callable[..., Receiver]

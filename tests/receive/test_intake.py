@@ -61,7 +61,7 @@ def test_one_that_comes_too_late_is_not(receiver: Receiver) -> None:
     assert receiver.files() == []
 
 
-@pytest.mark.parametrize("failing", ["write", "fsync"])
+@pytest.mark.parametrize("failing", ["writev", "fsync", "fdatasync"])
 @pytest.mark.parametrize("code", [errno.ENOSPC, errno.EIO])
 def test_a_disk_that_fails_is_no_success(
     receiver: Receiver, monkeypatch: pytest.MonkeyPatch, failing: str, code: int

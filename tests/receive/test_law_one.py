@@ -1,4 +1,4 @@
-"""Law 1 from a system-call trace: file fsync, its name durable, row committed, and only then the response."""
+"""Law 1 from a system-call trace: name durable, bytes flushed, row committed, and only then the response."""
 
 import re
 import subprocess
@@ -11,7 +11,9 @@ from tests import datasets
 from tests.peers import association, program
 from tests.receive.roles import ReceiveRole
 
-_CALLS = "fsync,fdatasync,rename,renameat,renameat2,sendto"
+_CALLS = "openat,fsync,fdatasync,sendto"
+_OBJECT = re.compile(r"/objects/([0-9a-f]{2})/([0-9a-f]{32})")
+_FAN = re.compile(r"/objects/([0-9a-f]{2})>")
 _LINE = re.compile(r"^(\d+)\s+(?:<\.\.\. (\w+) resumed>|(\w+)\()(.*)$")
 
 
@@ -32,17 +34,24 @@ def _completed(trace: Path) -> list[tuple[str, str]]:
 
 
 def _steps(calls: list[tuple[str, str]]) -> list[str]:
-    """The steps of the law, in the order in which they were done."""
+    """The steps of the law, in the order in which they were done: a file counts once its name was made durable."""
     steps = []
+    made: dict[str, set[str]] = {}
+    durable: set[str] = set()
     for call, arguments in calls:
+        found = _OBJECT.search(arguments)
         if call == "sendto" and '"\\4\\0' in arguments:
             steps.append("response")
-        elif call.startswith("rename") and "/parts/" in arguments and "/objects/" in arguments:
-            steps.append("rename")
+        elif call == "openat" and found and "O_EXCL" in arguments:
+            made.setdefault(found[1], set()).add(found[2])
         elif call in ("fsync", "fdatasync"):
-            for mark, step in (("/parts/", "file"), ("/objects/", "name"), ("ledger.sqlite-wal", "commit")):
-                if mark in arguments:
-                    steps.append(step)
+            if found:
+                steps.append("file" if found[2] in durable else "file-without-name")
+            elif fan := _FAN.search(arguments):
+                durable |= made.pop(fan[1], set())
+                steps.append("names")
+            elif "ledger.sqlite-wal" in arguments:
+                steps.append("commit")
     return steps
 
 
@@ -55,23 +64,28 @@ def test_the_order_of_every_receive(tmp_path: Path) -> None:
         pytest.skip("strace may not trace here: run where ptrace is allowed (--cap-add SYS_PTRACE)")
     with role.running(before=traced) as process:
         with association(role.port, (datasets.chest().SOPClassUID, ExplicitVRLittleEndian), seconds=60) as sender:
-            for size in (16, 64, 900):
+            for size in (16, 64, 900, 16, 16):
                 assert sender.send_c_store(datasets.chest(size, size)).Status == 0x0000
         assert process.stdin is not None
         process.stdin.close()
         process.wait(60)
     steps = _steps(_completed(trace))
-    assert steps.count("response") == 3
-    # a sign of life may be committed at any time, so the commit is asked for between name and response
-    for receive in " ".join(steps).split("response")[:3]:
-        assert re.search(r"file rename name (.* )?commit $", receive), steps
+    assert steps.count("response") == 5
+    # a sign of life may be committed at any time, so the commit is asked for between file and response
+    for receive in " ".join(steps).split("response")[:5]:
+        assert re.search(r"\bfile (.* )?commit $", receive), steps
+    # the first makes its own name durable, and one flush those of the next four
+    assert steps.count("names") == 2, steps
 
 
 def test_a_trace_out_of_order_would_be_seen(tmp_path: Path) -> None:
     trace = tmp_path / "trace"
+    name = "ab" + "0" * 30
     trace.write_text(
-        '7 fsync(5</n/spool/parts/ab>) = 0\n7 rename("/n/spool/parts/ab", "/n/spool/objects/a/ab") = 0\n'
+        f'7 openat(AT_FDCWD</n>, "/n/spool/objects/ab/{name}", O_WRONLY|O_CREAT|O_EXCL|O_CLOEXEC, 0600) = 5\n'
+        f"7 fdatasync(5</n/spool/objects/ab/{name}>) = 0\n"
         '8 fdatasync(9</n/ledger.sqlite-wal> <unfinished ...>\n7 sendto(4<TCP>, "\\4\\0\\0\\0"..., 9) = 9\n'
-        "8 <... fdatasync resumed>) = 0\n7 fsync(6</n/spool/objects/a>) = 0\n"
+        "8 <... fdatasync resumed>) = 0\n7 fsync(6</n/spool/objects/ab>) = 0\n"
+        f"7 fdatasync(5</n/spool/objects/ab/{name}>) = 0\n"
     )
-    assert _steps(_completed(trace)) == ["file", "rename", "response", "commit", "name"]
+    assert _steps(_completed(trace)) == ["file-without-name", "response", "commit", "names", "file"]

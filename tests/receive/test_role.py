@@ -7,7 +7,7 @@ import pytest
 from pydicom.dataset import Dataset
 from pydicom.uid import ExplicitVRLittleEndian
 
-from dicom_node.ledger import Ledger, instances, processes
+from dicom_node.ledger import Ledger, instances, keys, processes
 from dicom_node.spool import Spool
 from tests import datasets
 from tests.dimse.raw import RawSender, p_data, store_command
@@ -24,6 +24,16 @@ def _kept(role: ReceiveRole, dataset: Dataset) -> bool:
         if row is None:
             return False
         return Spool(role.folder / "spool").read(row.spool_key).endswith(datasets.data_set_bytes(dataset))
+    finally:
+        ledger.close()
+
+
+def _unnamed(role: ReceiveRole) -> list[Path]:
+    """Files with bytes that no row names: of transfers that have begun."""
+    ledger = Ledger.open(role.ledger_url)
+    try:
+        with ledger.reading() as tx:
+            return Spool(role.folder / "spool").orphans(keys.spool_keys(tx))
     finally:
         ledger.close()
 
@@ -47,7 +57,7 @@ def test_told_to_stop_it_finishes_what_has_begun(tmp_path: Path, how: str) -> No
     with role.running() as process, RawSender(role.port, [(dataset.SOPClassUID, ExplicitVRLittleEndian)]) as raw:
         raw.socket.sendall(p_data(1, 3, store_command(dataset.SOPClassUID, dataset.SOPInstanceUID)))
         raw.socket.sendall(p_data(1, 0, body[:100_000]))
-        wait_for("the transfer to have begun", lambda: list((role.folder / "spool" / "parts").iterdir()))
+        wait_for("the transfer to have begun", lambda: _unnamed(role))
         if how == "SIGTERM":
             process.send_signal(signal.SIGTERM)
         else:
@@ -74,11 +84,11 @@ def test_killed_in_the_middle_it_keeps_all_that_it_acknowledged(tmp_path: Path) 
             with RawSender(role.port, [(half.SOPClassUID, ExplicitVRLittleEndian)]) as raw:
                 raw.socket.sendall(p_data(1, 3, store_command(half.SOPClassUID, half.SOPInstanceUID)))
                 raw.socket.sendall(p_data(1, 0, datasets.data_set_bytes(half)[:100_000]))
-                wait_for("the transfer to have begun", lambda: list((role.folder / "spool" / "parts").iterdir()))
+                wait_for("the transfer to have begun", lambda: _unnamed(role))
                 process.kill()
                 process.wait(10)
         assert not _kept(role, half)
-        for part in (role.folder / "spool" / "parts").iterdir():
+        for part in _unnamed(role):
             part.unlink()  # retention's sweep does this once they are old
     assert len(acknowledged) == 12
     assert all(_kept(role, dataset) for dataset in acknowledged)
