@@ -271,6 +271,9 @@ class PeerSection(Section):
     profile: Profile = Profile.STRICT
     #: how results reach it: C-STORE at host and port, or STOW-RS at dicomweb_url
     transport: Transport = Transport.C_STORE
+    #: associations (or web sessions) that results go to it over at a time; each takes whole studies. An archive that
+    #: is slow with each object takes more in all: ask its administrator how many it allows
+    associations: Annotated[int, Field(ge=1, le=16)] = 1
     #: C-STORE and queries to it go over TLS
     tls: bool = False
     #: names that its certificate may bear (common name, DNS name or address); none: its ae_title or host where it
