@@ -1,5 +1,6 @@
 """One outbox: what is recorded of each outcome, and when it tries again."""
 
+import contextlib
 import threading
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
@@ -13,7 +14,7 @@ from dicom_node.deliver.destination import Outcome, Verdict
 from dicom_node.deliver.outbox import BATCH, LEASE, Outbox
 from dicom_node.deliver.recorder import Recorder
 from dicom_node.errors import LedgerUnavailable
-from dicom_node.ledger import Channel, deliveries, schema
+from dicom_node.ledger import Channel, Tx, deliveries, schema
 from dicom_node.ledger.rows import StoredResult
 from tests.deliver.node import Node, settings_of
 from tests.waiting import wait_for
@@ -320,3 +321,140 @@ def test_what_waits_for_its_image_or_is_held_gives_the_destination_no_pause(node
     assert [waits.state.value, is_held.state.value] == ["pending", "held"]
     assert (waits.last_error, is_held.last_error) == ("not there yet", "moved")
     assert waits.not_before > time.time() + 20
+
+
+class Halting(Told):
+    """Does not answer before it is told to."""
+
+    def __init__(self, *outcomes: Outcome) -> None:
+        self.sending, self.may_answer = threading.Event(), threading.Event()
+        super().__init__(*outcomes, before=self._halt)
+
+    def _halt(self) -> None:
+        self.sending.set()
+        assert self.may_answer.wait(30)
+
+
+@contextlib.contextmanager
+def under_way(worker: Outbox, told: Halting) -> Iterator[list[float | None]]:
+    """A turn of `worker` that has begun to send, and ends on leaving; then what it returned."""
+    pauses: list[float | None] = []
+    thread = threading.Thread(target=lambda: pauses.append(worker.turn(NEVER)), daemon=True)
+    thread.start()
+    assert told.sending.wait(30)
+    try:
+        yield pauses
+    finally:
+        told.may_answer.set()
+        thread.join(30)
+
+
+def test_two_workers_share_what_is_due_and_send_nothing_twice(node: Node) -> None:
+    studies = [node.queue("archive", *results(node, 3)) for _ in range(8)]
+    circuit = Circuit(node.settings.deliver)
+    first, second = Halting(), Told()
+    one, other = outbox(node, first, circuit, workers=2), outbox(node, second, circuit, workers=2)
+    with under_way(one, first):
+        while other.turn(NEVER) is not None:
+            pass
+    assert node.states() == ["stored"] * 24
+    assert [len(batch) for batch in (*first.batches, *second.batches)] == [12, 6, 4, 2]
+    sent = [uid for batch in (*first.batches, *second.batches) for uid in batch]
+    assert sent == [uid for study in studies for uid in study]
+
+
+def test_a_study_is_not_sent_by_two_at_a_time(node: Node) -> None:
+    node.queue("archive", *results(node, BATCH + 3))
+    circuit = Circuit(node.settings.deliver)
+    first, second = Halting(), Told()
+    one, other = outbox(node, first, circuit, workers=2), outbox(node, second, circuit, workers=2)
+    with under_way(one, first):
+        assert other.turn(NEVER) is None
+    assert other.turn(NEVER) == 0
+    assert second.batches
+    assert node.states().count("stored") == len(first.batches[0]) + len(second.batches[0])
+
+
+def test_the_workers_of_a_dead_destination_take_one_pause_together(node: Node, tmp_path: Path) -> None:
+    for _ in range(4):
+        node.queue("archive", *results(node, 4))
+    dead = [Outcome(verdict=Verdict.RETRY, detail="dead", unreached=True)] * 16
+    section = settings_of(tmp_path / "other", deliver={"retry_first": 8, "retry_longest": 900}).deliver
+    circuit = Circuit(section, jitter=lambda: 1.0)
+    first, second = Halting(*dead), Told(*dead)
+    one, other = outbox(node, first, circuit, workers=2), outbox(node, second, circuit, workers=2)
+    with under_way(one, first) as pauses:
+        assert other.turn(NEVER) == 8
+    # it was the same trouble, so the pause was not doubled
+    assert pauses[0] is not None
+    assert 0 < pauses[0] <= 8
+    assert 0 < circuit.wait() <= 8
+    assert node.states().count("pending") == 16
+
+
+def test_after_a_pause_one_asks_first_and_the_others_follow_once_it_took_something(tmp_path: Path) -> None:
+    section = settings_of(tmp_path, deliver={"retry_first": 0.01, "retry_longest": 0.01}).deliver
+    circuit = Circuit(section)
+    circuit.vain(time.monotonic())
+    wait_for("the pause to end", lambda: circuit.wait() == 0)
+    waits: list[float] = []
+    other = threading.Thread(target=lambda: waits.append(circuit.wait()))
+    other.start()
+    other.join()
+    assert waits[0] > 0.01
+    assert circuit.wait() == 0
+    assert circuit.took()
+    assert not circuit.took()
+    other = threading.Thread(target=lambda: waits.append(circuit.wait()))
+    other.start()
+    other.join()
+    assert waits[1] == 0
+
+
+def test_an_association_too_many_costs_no_delivery_an_attempt(node: Node) -> None:
+    for _ in range(3):
+        node.queue("archive", *results(node, 4))
+    circuit = Circuit(node.settings.deliver)
+    sibling = outbox(node, Told(), circuit, workers=2)
+
+    class Full(Told):
+        """There is no room beside the association that is there."""
+
+        def send(self, results: Sequence[StoredResult]) -> Generator[Outcome, None, None]:
+            sibling.turn(NEVER)
+            yield from (Outcome(verdict=Verdict.RETRY, detail="no room", unreached=True) for _ in results)
+
+    rest = outbox(node, Full(), circuit, workers=2).turn(NEVER)
+    assert rest is not None
+    assert rest > 0
+    assert circuit.wait() == 0
+    assert sorted(node.states()) == ["pending"] * 8 + ["stored"] * 4
+    assert {one.attempts for one in node.deliveries() if one.state.value == "pending"} == {0}
+
+
+def test_what_one_outcome_breaks_breaks_no_other(node: Node) -> None:
+    """Outcomes that share a commit: one that the ledger cannot take is the only one that is lost."""
+    node.queue("archive", *results(node, 3))
+    with node.ledger.transaction() as tx:
+        claims = deliveries.claim(tx, destination="archive", now=time.time(), owner="t", lease=60, limit=3)
+    begun, go_on = threading.Event(), threading.Event()
+
+    def halt(tx: Tx) -> None:
+        begun.set()
+        go_on.wait(10)
+
+    def fail(tx: Tx) -> None:
+        deliveries.stored(tx, claims[1], time.time())
+        raise ValueError("nobody foresaw it")
+
+    with Recorder(node.ledger) as recorder:
+        recorder.record(0, halt)
+        assert begun.wait(10)
+        entered = [
+            recorder.record(1, lambda tx: deliveries.stored(tx, claims[0], time.time())),
+            recorder.record(2, fail),
+            recorder.record(3, lambda tx: deliveries.stored(tx, claims[2], time.time())),
+        ]
+        go_on.set()
+        assert [type(each.exception(10)) for each in entered] == [type(None), ValueError, type(None)]
+    assert node.states() == ["stored", "sending", "stored"]
