@@ -37,6 +37,7 @@ class Archive:
         classes: Iterable[str] = CLASSES,
         comment: str = "",
         transfer_syntaxes: Iterable[str] = (ExplicitVRLittleEndian, ImplicitVRLittleEndian),
+        most_associations: int = 10,
     ) -> None:
         self.port = free_port() if port is None else port
         #: how often each SOP Instance UID came, whatever was answered
@@ -53,6 +54,7 @@ class Archive:
         self.stall_at = 0
         self._ae = AE(ae_title)
         self._ae.require_called_aet = True
+        self._ae.maximum_associations = most_associations
         for sop_class in classes:
             self._ae.add_supported_context(sop_class, list(transfer_syntaxes))
         self._server: ThreadedAssociationServer | None = None
