@@ -103,6 +103,7 @@ class Encoding:
                     profile,
                     header=header,
                     film_pixels=film.pixels,
+                    film_shape=film.shape,
                     film_valid=film.valid,
                     film_window=film.window,
                     findings=drawn,

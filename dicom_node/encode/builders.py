@@ -29,6 +29,7 @@ class Builder(Protocol):
         *,
         header: Dataset,
         film_pixels: NDArray[np.uint16],
+        film_shape: tuple[int, int],
         film_valid: NDArray[np.bool_] | None,
         film_window: Window | None,
         findings: Sequence[Finding],
@@ -46,6 +47,7 @@ def build(
     *,
     header: Dataset,
     film_pixels: NDArray[np.uint16],
+    film_shape: tuple[int, int] | None = None,
     film_valid: NDArray[np.bool_] | None,
     film_window: Window | None = None,
     findings: Sequence[Finding],
@@ -54,11 +56,12 @@ def build(
     """One object of one image, complete. The same arguments give the same bytes, on every day and host.
 
     `header` holds the source's HEADER_KEYWORDS (more does no harm); it is not changed. `film_pixels` is
-    (rows, columns) of the source, 0 = black as displayed; `film_valid` False where there is no picture; `film_window`
-    is the one that it is displayed with, None for the VOI LUT of the header; `findings` are those to show (see
-    `findings.shown`), in the order of their numbers. A value of the header that breaks its VR is carried as it is; one
-    that cannot be written is left out and named in Image Comments. Raises ValueError for a header without study or
-    SOP instance, for a mask outside the film, for a SEG or a GSPS of nothing.
+    (rows, columns), 0 = black as displayed, of a source of `film_shape`, none: of just that size; `film_valid` is False
+    where there is no picture; `film_window` is the one that it is displayed with, None for the VOI LUT of the header;
+    `findings` are those to show (see `findings.shown`), in the order of their numbers and in pixels of the source. A
+    value of the header that breaks its VR is carried as it is; one that cannot be written is left out and named in
+    Image Comments. Raises ValueError for a header without study or SOP instance, for a mask outside the film, for a
+    SEG or a GSPS of nothing.
     """
     for keyword in ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID", "SOPClassUID"):
         if not read_text(header, keyword):
@@ -70,6 +73,7 @@ def build(
             profile,
             header=header,
             film_pixels=film_pixels,
+            film_shape=film_shape or (film_pixels.shape[0], film_pixels.shape[1]),
             film_valid=film_valid,
             film_window=film_window,
             findings=findings,

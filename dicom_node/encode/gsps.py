@@ -39,6 +39,7 @@ def build_gsps(
     *,
     header: Dataset,
     film_pixels: NDArray[np.uint16],
+    film_shape: tuple[int, int],
     film_valid: NDArray[np.bool_] | None,
     film_window: Window | None,
     findings: Sequence[Finding],
@@ -48,6 +49,7 @@ def build_gsps(
 
     Nothing is flipped, turned or zoomed. Raises ValueError where there is nothing to draw.
     """
+    del film_pixels
     if not any(finding.mask.any() for finding in findings):
         raise ValueError("a presentation state without a single line says nothing: ask kinds_for what to build")
     times = result_times(header, context.content_time)
@@ -72,8 +74,8 @@ def build_gsps(
     series.SeriesInstanceUID = read_text(header, "SeriesInstanceUID")
     series.ReferencedImageSequence = [referenced_image(header)]
     state.ReferencedSeriesSequence = [series]
-    state.DisplayedAreaSelectionSequence = [_whole(film_pixels.shape, pixel_aspect(header))]
-    _annotate(state, header, film_pixels.shape, findings, context)
+    state.DisplayedAreaSelectionSequence = [_whole(film_shape, pixel_aspect(header))]
+    _annotate(state, header, film_shape, findings, context)
     add_grey_pipeline(state, header, film_window)
     if film_valid is not None:
         add_shutter(state, header)

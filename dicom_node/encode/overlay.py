@@ -44,16 +44,18 @@ def render_overlay(
     findings: Sequence[Finding],
     footer_lines: Sequence[str],
     *,
+    film_shape: tuple[int, int] | None = None,
     film_valid: NDArray[np.bool_] | None = None,
     pixel_aspect: float = 1.0,
     colour: bool = False,
 ) -> NDArray[np.uint8]:
     """(rows, columns) uint8, or (rows, columns, RGB) in `colour`: 0 = black, square pixels, long side at most 2,048.
 
-    `film_pixels` (rows, columns), 0 = black as displayed; `film_valid` False where it shows no anatomy;
+    `film_pixels` (rows, columns), 0 = black as displayed, of a source of `film_shape` (none: of just that size), which
+    findings are counted in; `film_valid` False where it shows no anatomy;
     `pixel_aspect` is a pixel's height over its width. Nothing is flipped, cropped or turned.
     """
-    rows, columns = film_pixels.shape
+    rows, columns = film_shape or film_pixels.shape
     long_side = int(np.clip(max(rows * pixel_aspect, columns), _SHORTEST, _LONGEST))
     letters = round(long_side * _LETTERS)
     size, strip = _layout((rows * pixel_aspect, columns), footer_lines, long_side=long_side, letters=letters)

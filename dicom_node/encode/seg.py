@@ -41,6 +41,7 @@ def build_seg(
     *,
     header: Dataset,
     film_pixels: NDArray[np.uint16],
+    film_shape: tuple[int, int],
     film_valid: NDArray[np.bool_] | None,
     film_window: Window | None,
     findings: Sequence[Finding],
@@ -50,8 +51,8 @@ def build_seg(
 
     Raises ValueError where they cover nothing.
     """
-    del film_valid, film_window
-    rows, columns = film_pixels.shape
+    del film_pixels, film_valid, film_window
+    rows, columns = film_shape
     segments = _segments(PROFILES[profile].segments, findings)
     if not any(finding.mask.any() for _, of in segments for finding in of):
         raise ValueError("a SEG without a single pixel says nothing: ask kinds_for what to build")

@@ -144,6 +144,17 @@ def test_the_film_stands_upright_whole_and_in_proportion(shape: tuple[int, int])
     assert np.all(np.diff(anatomy[5, ::64].astype(int)) >= 0)
 
 
+def test_marks_stand_in_their_place_on_a_film_of_a_lower_resolution() -> None:
+    y, x = np.mgrid[0:4400, 0:3600]
+    pixels = ((x + y) * 8).astype(np.uint16)
+    half = pixels.reshape(2200, 2, 1800, 2).mean(axis=(1, 3)).astype(np.uint16)
+    found = [disc(1200, 900, 150), disc(2600, 2400, 80), disc(2700, 2500, 90)]
+    whole = render_overlay(pixels, found, WORDS, colour=True)
+    less = render_overlay(half, found, WORDS, film_shape=pixels.shape, colour=True)
+    assert whole.shape == less.shape
+    assert np.abs(whole.astype(int) - less.astype(int)).max() <= 2
+
+
 def anatomy_rows(picture: NDArray[np.uint8]) -> int:
     """The first row of the footer: its rule, one grey from edge to edge."""
     return int(np.flatnonzero((picture == 90).all(1))[0])

@@ -245,6 +245,7 @@ def test_the_builder_alone_calls_no_other_identity_than_the_headers() -> None:
         Profile.OHIF,
         header=HEADER,
         film_pixels=film(),
+        film_shape=film().shape,
         film_valid=None,
         film_window=None,
         findings=(finding(3, 3),),
