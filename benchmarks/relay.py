@@ -1,0 +1,77 @@
+"""A wire between the node and its archive that notes when each C-STORE was answered.
+
+It looks into nothing on the way to the archive, and on the way back for Affected SOP Instance UID (0000,1000), which
+only a C-STORE's response carries (PS3.7 Table 9.3-2): so the archive may be any, and neither side is changed for it.
+"""
+
+import contextlib
+import socket
+import threading
+import time
+from types import TracebackType
+from typing import Self
+
+_AFFECTED = b"\x00\x00\x00\x10"
+_PIECE = 1 << 18
+
+
+class Relay:
+    """Listens at `port` of loopback and passes everything on to `archive_port`. A context manager."""
+
+    def __init__(self, archive_port: int) -> None:
+        self._archive_port = archive_port
+        self._listening = socket.create_server(("127.0.0.1", 0), backlog=64)
+        self.port = int(self._listening.getsockname()[1])
+        self._changed = threading.Condition()
+        self._answered: dict[str, float] = {}
+
+    @property
+    def answered(self) -> dict[str, float]:
+        """SOP Instance UID → seconds since the epoch at which its response came from the archive."""
+        with self._changed:
+            return dict(self._answered)
+
+    def wait_for(self, count: int, seconds: float) -> bool:
+        """Until `count` objects were answered; False after `seconds`."""
+        with self._changed:
+            return self._changed.wait_for(lambda: len(self._answered) >= count, seconds)
+
+    def __enter__(self) -> Self:
+        threading.Thread(target=self._accept, name="relay", daemon=True).start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._listening.close()
+
+    def _accept(self) -> None:
+        with contextlib.suppress(OSError):  # closed: it is over
+            while True:
+                here, _ = self._listening.accept()
+                there = socket.create_connection(("127.0.0.1", self._archive_port))
+                for end in (here, there):
+                    end.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                for source, sink, noted in ((here, there, False), (there, here, True)):
+                    threading.Thread(target=self._pass_on, args=(source, sink, noted), daemon=True).start()
+
+    def _pass_on(self, source: socket.socket, sink: socket.socket, noted: bool) -> None:
+        piece = memoryview(bytearray(_PIECE))
+        with contextlib.suppress(OSError):
+            while got := source.recv_into(piece):
+                if noted:
+                    self._note(bytes(piece[:got]))
+                sink.sendall(piece[:got])
+        with contextlib.suppress(OSError):
+            sink.shutdown(socket.SHUT_WR)
+
+    def _note(self, said: bytes) -> None:
+        now = time.time()
+        at = said.find(_AFFECTED)
+        while at >= 0:
+            length = int.from_bytes(said[at + 4 : at + 8], "little")
+            uid = said[at + 8 : at + 8 + length].decode("ascii", "replace").rstrip("\0")
+            with self._changed:
+                self._answered.setdefault(uid, now)
+                self._changed.notify_all()
+            at = said.find(_AFFECTED, at + 8)
