@@ -9,6 +9,8 @@ _FRAME_HEADERS = frozenset({*range(0xC0, 0xD0), 0xF7} - {0xC4, 0xC8, 0xCC})
 _STANDALONE = frozenset({0x01, *range(0xD0, 0xD9)})
 _START_OF_SCAN = 0xDA
 _J2K_START = b"\xff\x4f\xff\x51"
+#: markers of a main header: of the coding style, and of the first tile, with which the header ends (T.800 A.2)
+_CODING_STYLE, _START_OF_TILE = 0xFF52, 0xFF90
 #: both families end so
 _END = b"\xff\xd9"
 
@@ -19,6 +21,16 @@ class Size(NamedTuple):
     rows: int
     columns: int
     components: int
+
+
+class Wavelets(NamedTuple):
+    """How a JPEG 2000 or HTJ2K codestream holds its samples."""
+
+    #: bits of a sample
+    precision: int
+    signed: bool
+    #: times that its resolution can be halved by decoding less
+    levels: int
 
 
 def jpeg_size(stream: bytes) -> Size | None:
@@ -48,6 +60,21 @@ def jpeg2000_size(stream: bytes) -> Size | None:
     x1, y1, x0, y0 = struct.unpack_from(">4I", stream, at + 8)
     components = int(struct.unpack_from(">H", stream, at + 40)[0])
     return Size(y1 - y0, x1 - x0, components)
+
+
+def wavelets(stream: bytes) -> Wavelets | None:
+    """What the main header says of the first component (T.800 A.5.1, A.6.1); None where it does not."""
+    start = stream.find(_J2K_START, 0, 4096)
+    at = start + 2
+    while start >= 0 and at + 14 <= len(stream):
+        marker, length = struct.unpack_from(">HH", stream, at)
+        if marker == _CODING_STYLE:
+            depth = stream[start + 42]
+            return Wavelets(precision=(depth & 0x7F) + 1, signed=depth > 0x7F, levels=stream[at + 9])
+        if marker < 0xFF00 or marker == _START_OF_TILE:
+            return None
+        at += 2 + int(length)
+    return None
 
 
 def is_whole(stream: bytes) -> bool:

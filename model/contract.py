@@ -22,7 +22,7 @@ class FilmError(Exception):
 
 @dataclass(frozen=True, kw_only=True)
 class Film:
-    """One radiograph as a radiologist sees it, in its native size and orientation."""
+    """One radiograph as a radiologist sees it, in its native orientation."""
 
     #: (rows, columns) uint16, 0 = black as displayed, 65535 = white: bone is bright
     pixels: NDArray[np.uint16]
@@ -31,17 +31,25 @@ class Film:
     #: centre, width and VOI LUT Function of the window that it is displayed with (PS3.3 C.11.2.1.2), be it the data
     #: set's or one of ours; None: it is displayed through a VOI LUT of the data set
     window: tuple[float, float, str] | None = None
+    #: Rows and Columns of the data set where `pixels` show it at a lower resolution; None: these are all of them
+    native: tuple[int, int] | None = None
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Rows and columns of the data set: what boxes and masks of findings are counted in."""
+        rows, columns = self.pixels.shape
+        return (rows, columns) if self.native is None else self.native
 
 
 @dataclass(frozen=True, kw_only=True)
 class Candidate:
-    """One region that looks abnormal, in pixels of the film: x along columns, origin top left."""
+    """One region that looks abnormal, in pixels of the data set: x along columns, origin top left."""
 
     #: x0, y0, x1, y1; x1 and y1 are exclusive edges
     box: tuple[float, float, float, float]
     #: calibrated, 0..1
     confidence: float
-    #: first row and first column of `mask` in the film
+    #: first row and first column of `mask` in the data set
     mask_origin: tuple[int, int]
     #: (rows, columns) of the smallest rectangle that holds the mask; never empty
     mask: NDArray[np.bool_]

@@ -4,26 +4,39 @@ PS3.4 N.2 in its order: stored values, Modality LUT, VOI LUT, presentation. All 
 contents a cell can have, so that a picture of any size is looked up once.
 """
 
+from typing import TypeVar
+
 import numpy as np
 from numpy.typing import NDArray
 from pydicom import Dataset
 
 from model.contract import Film, FilmError
 from model.pixels import Layout, Raw, cells, layout_of
+from model.reduced import halvings, reduced_cells
 from model.shutter import shutter_mask
 from model.voi import display_window, modality_values
 
 __all__ = ["Film", "FilmError", "film_from"]
 
+#: pixels that are looked up at a time: the indices that numpy makes of them stay in a core's cache
+_AT_A_TIME = 1 << 16
 
-def film_from(dataset: Dataset) -> Film:
+_Entry = TypeVar("_Entry", np.uint16, np.bool_)
+
+
+def film_from(dataset: Dataset, *, enough: int | None = None) -> Film:
     """The film as displayed, 0 black to 65535 white, native size and orientation.
+
+    `enough`: a long side of so many pixels will do. Where the transfer syntax holds the picture at a lower resolution
+    that has as many, no more than that is decoded, and `Film.native` is the size of the data set. Not where there is
+    padding or a shutter: a picture's edge would be mixed with what is none.
 
     Raises FilmError with one of: no_pixels, truncated, unsupported_transfer_syntax, decode_failed,
     multi_frame, not_greyscale, too_large, too_small.
     """
     layout = layout_of(dataset)
-    raw = cells(dataset, layout)
+    reduced = None if enough is None else _reduced(dataset, layout, enough)
+    raw = cells(dataset, layout) if reduced is None else reduced
     stored = layout.values()
     padding = _padding(dataset, stored)
     values = modality_values(dataset, stored)
@@ -31,16 +44,34 @@ def film_from(dataset: Dataset) -> Film:
     if _inverted(dataset):
         display = 1.0 - display
     table = np.rint(display * 65535.0).astype(np.uint16)
-    valid = shutter_mask(dataset, layout.rows, layout.columns)
+    valid = None if reduced is not None else shutter_mask(dataset, layout.rows, layout.columns)
     if padding is not None:
         table[padding] = 0
-        picture = (~padding)[raw]
+        picture = _looked_up(~padding, raw)
         if not picture.all():
             valid = picture if valid is None else valid & picture
-    pixels = table[raw]
+    pixels = _looked_up(table, raw)
     if valid is not None:
         pixels[~valid] = 0
-    return Film(pixels=pixels, valid=valid, window=window)
+    native = None if reduced is None else (layout.rows, layout.columns)
+    return Film(pixels=pixels, valid=valid, window=window, native=native)
+
+
+def _reduced(dataset: Dataset, layout: Layout, enough: int) -> Raw | None:
+    times = halvings((layout.rows, layout.columns), enough)
+    if times == 0 or "PixelPaddingValue" in dataset or "ShutterShape" in dataset:
+        return None
+    return reduced_cells(dataset, layout, times)
+
+
+def _looked_up(table: NDArray[_Entry], raw: Raw) -> NDArray[_Entry]:
+    """What `table` has for each cell; `table[raw]` would write and read eight bytes of index a pixel."""
+    found = np.empty(raw.shape, table.dtype)
+    cell, entry = raw.reshape(-1), found.reshape(-1)
+    for start in range(0, raw.size, _AT_A_TIME):
+        part = slice(start, start + _AT_A_TIME)
+        np.take(table, cell[part], mode="clip", out=entry[part])
+    return found
 
 
 def _counts(raw: Raw, layout: Layout, padding: NDArray[np.bool_] | None) -> NDArray[np.int64]:

@@ -4,8 +4,10 @@ Everything a data set claims is checked against what is there before memory is a
 strangers' files.
 """
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import imagecodecs
 import numpy as np
@@ -40,6 +42,9 @@ LEAST_SIDE = 32
 MOST_SIDE = 16_384
 #: rows x columns
 MOST_PIXELS = 120_000_000
+
+#: of JPEG 2000, by far the dearest: a picture that comes alone is there sooner, and many at a time cost no more
+_THREADS = min(4, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
 
 Raw = NDArray[np.uint8] | NDArray[np.uint16]
 
@@ -102,15 +107,12 @@ def layout_of(dataset: Dataset) -> Layout:
 def cells(dataset: Dataset, layout: Layout) -> Raw:
     """(rows, columns) cells as stored, unsigned. Raises FilmError with the code of what is wrong."""
     syntax = transfer_syntax(dataset)
-    data = dataset["PixelData"].value
-    if not isinstance(data, bytes | bytearray | memoryview) or len(data) == 0:
-        raise FilmError("no_pixels", "the Pixel Data element is empty")
     if syntax in _NATIVE:
-        return _native(bytes(data), layout, big=syntax == ExplicitVRBigEndian)
+        return _native(_pixel_data(dataset), layout, big=syntax == ExplicitVRBigEndian)
     decode = _DECODERS.get(syntax)
     if decode is None:
         raise FilmError("unsupported_transfer_syntax", f"no decoder for {syntax.name} ({syntax})")
-    picture = decode(_single_frame(bytes(data)), layout)
+    picture = decode(single_frame(dataset), layout)
     if picture.shape != (layout.rows, layout.columns):
         raise FilmError("decode_failed", f"decoding gave an array of {picture.shape}, not {_sides(layout)}")
     if picture.dtype.itemsize > layout.cell.itemsize or picture.dtype.kind not in "iu":
@@ -171,10 +173,17 @@ def _native(data: bytes, layout: Layout, *, big: bool) -> Raw:
     return stored.astype(layout.cell, copy=False)
 
 
-def _single_frame(data: bytes) -> bytes:
-    """The one frame of encapsulated Pixel Data (PS3.5 A.4), its fragments joined."""
+def _pixel_data(dataset: Dataset) -> bytes:
+    data = dataset["PixelData"].value
+    if not isinstance(data, bytes | bytearray | memoryview) or len(data) == 0:
+        raise FilmError("no_pixels", "the Pixel Data element is empty")
+    return bytes(data)
+
+
+def single_frame(dataset: Dataset) -> bytes:
+    """The one frame of encapsulated Pixel Data (PS3.5 A.4), its fragments joined. Raises FilmError."""
     try:
-        frames = list(generate_frames(data, number_of_frames=1))
+        frames = list(generate_frames(_pixel_data(dataset), number_of_frames=1))
     except (ValueError, EOFError, OSError) as error:
         raise FilmError("truncated", f"the encapsulated Pixel Data is damaged: {error}") from error
     if not frames or not frames[0]:
@@ -182,8 +191,8 @@ def _single_frame(data: bytes) -> bytes:
     return frames[0]
 
 
-def _checked(stream: bytes, size: Size | None, layout: Layout) -> None:
-    """What the codestream says of itself must be what the data set says."""
+def check(stream: bytes, size: Size | None, layout: Layout) -> None:
+    """What the codestream says of itself must be what the data set says. Raises FilmError."""
     if size is None:
         raise FilmError("decode_failed", "the Pixel Data does not begin as its transfer syntax says")
     if size.components != 1:
@@ -205,7 +214,7 @@ def _run(decode: Callable[[bytes], NDArray[np.integer]], stream: bytes) -> NDArr
 
 def _jpeg(decode: Callable[[bytes], NDArray[np.integer]]) -> Callable[[bytes, Layout], NDArray[np.integer]]:
     def run(stream: bytes, layout: Layout) -> NDArray[np.integer]:
-        _checked(stream, jpeg_size(stream), layout)
+        check(stream, jpeg_size(stream), layout)
         return _run(decode, stream)
 
     return run
@@ -213,7 +222,7 @@ def _jpeg(decode: Callable[[bytes], NDArray[np.integer]]) -> Callable[[bytes, La
 
 def _jpeg2000(decode: Callable[[bytes], NDArray[np.integer]]) -> Callable[[bytes, Layout], NDArray[np.integer]]:
     def run(stream: bytes, layout: Layout) -> NDArray[np.integer]:
-        _checked(stream, jpeg2000_size(stream), layout)
+        check(stream, jpeg2000_size(stream), layout)
         return _run(decode, stream)
 
     return run
@@ -244,8 +253,8 @@ _DECODERS: dict[UID, Callable[[bytes, Layout], NDArray[np.integer]]] = {
     JPEGLosslessSV1: _jpeg(imagecodecs.ljpeg_decode),
     JPEGLSLossless: _jpeg(imagecodecs.jpegls_decode),
     JPEGLSNearLossless: _jpeg(imagecodecs.jpegls_decode),
-    JPEG2000Lossless: _jpeg2000(imagecodecs.jpeg2k_decode),
-    JPEG2000: _jpeg2000(imagecodecs.jpeg2k_decode),
+    JPEG2000Lossless: _jpeg2000(partial(imagecodecs.jpeg2k_decode, numthreads=_THREADS)),
+    JPEG2000: _jpeg2000(partial(imagecodecs.jpeg2k_decode, numthreads=_THREADS)),
     HTJ2KLossless: _jpeg2000(imagecodecs.htj2k_decode),
     HTJ2KLosslessRPCL: _jpeg2000(imagecodecs.htj2k_decode),
     HTJ2K: _jpeg2000(imagecodecs.htj2k_decode),
