@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
-from sqlalchemy import ColumnElement, Connection, and_, insert, select, true, update
+from sqlalchemy import ColumnElement, Connection, and_, bindparam, insert, select, true, update
 
 from dicom_node.domain import Arrival, InstanceState, JobState, Reason, StudyState
 from dicom_node.ledger import models, results, studies
@@ -13,6 +13,14 @@ from dicom_node.ledger.move import move
 from dicom_node.ledger.rank import KEY_OBJECT_SELECTION, LEVEL, raise_study, rank_of
 from dicom_node.ledger.rows import InstanceRow, instance_row
 from dicom_node.ledger.schema import in_state, instance, job, study
+
+# what each arrival asks: made once, for a statement costs more to build than to run
+_KNOWN = (
+    select(instance.c.id, instance.c.study_id, instance.c.digest, instance.c.spool_key, instance.c.state)
+    .where(instance.c.sop_instance_uid == bindparam("uid"))
+    .order_by(instance.c.id)
+)
+_INSERT = insert(instance).returning(instance.c.id)
 
 
 class Outcome(StrEnum):
@@ -52,11 +60,7 @@ def record(tx: Connection, arrival: Arrival, *, parameters: str, now: float, lev
     the *new* study from the start, which is opened like any other; see versions.judge for what happens then.
     """
     one_at_a_time(tx, arrival.head.sop_instance_uid)
-    known = tx.execute(
-        select(instance.c.id, instance.c.study_id, instance.c.digest, instance.c.spool_key, instance.c.state)
-        .where(instance.c.sop_instance_uid == arrival.head.sop_instance_uid)
-        .order_by(instance.c.id)
-    ).all()
+    known = tx.execute(_KNOWN, {"uid": arrival.head.sop_instance_uid}).all()
     for key, study_id, digest, spool_key, state in known:
         if digest == arrival.digest:
             kept = spool_key if state != InstanceState.PURGED.value else ""
@@ -67,25 +71,22 @@ def record(tx: Connection, arrival: Arrival, *, parameters: str, now: float, lev
         priority = max(of.priority, priority)
         if priority > of.priority:
             raise_study(tx, of.study_id, priority=priority, level=level)
-    instance_id: int = tx.execute(
-        insert(instance)
-        .values(
-            study_id=of.study_id,
-            sop_instance_uid=arrival.head.sop_instance_uid,
-            sop_class_uid=arrival.head.sop_class_uid,
-            digest=arrival.digest,
-            transfer_syntax_uid=arrival.transfer_syntax_uid,
-            size=arrival.size,
-            calling_ae_title=arrival.calling_ae_title,
-            spool_key=arrival.spool_key,
-            received_at=arrival.received_at,
-            state=InstanceState.RECEIVED.value,
-            is_current=not known,
-            without_job=False,
-            identity=keyed(identity_of(arrival.head), identity_key),
-        )
-        .returning(instance.c.id)
-    ).scalar_one()
+    values = {
+        "study_id": of.study_id,
+        "sop_instance_uid": arrival.head.sop_instance_uid,
+        "sop_class_uid": arrival.head.sop_class_uid,
+        "digest": arrival.digest,
+        "transfer_syntax_uid": arrival.transfer_syntax_uid,
+        "size": arrival.size,
+        "calling_ae_title": arrival.calling_ae_title,
+        "spool_key": arrival.spool_key,
+        "received_at": arrival.received_at,
+        "state": InstanceState.RECEIVED.value,
+        "is_current": not known,
+        "without_job": False,
+        "identity": keyed(identity_of(arrival.head), identity_key),
+    }
+    instance_id: int = tx.execute(_INSERT, values).scalar_one()
     is_note = arrival.head.sop_class_uid == KEY_OBJECT_SELECTION
     made = models.queue_jobs(
         tx,

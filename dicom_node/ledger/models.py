@@ -12,6 +12,8 @@ from dicom_node.ledger.rows import insert_new
 from dicom_node.ledger.schema import in_state, instance, job, model
 
 _NONE: Mapping[str, str] = {}
+#: asked at each arrival, and made once
+_ACTIVE = select(model.c.digest).where(model.c.active == true()).order_by(model.c.id)
 
 
 def register(
@@ -48,7 +50,7 @@ def activate(tx: Connection, digest: str, *, parameters: str, by_source: Mapping
 
 def active(tx: Connection) -> list[str]:
     """Digests of the models that each new instance gets a job for."""
-    return list(tx.execute(select(model.c.digest).where(model.c.active == true()).order_by(model.c.id)).scalars())
+    return list(tx.execute(_ACTIVE).scalars())
 
 
 def queue_jobs(

@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Iterator
 
-from sqlalchemy import Connection, insert, select
+from sqlalchemy import Connection, bindparam, insert, select
 
 from dicom_node.domain import JobState, Reason, RejectionTitle
 from dicom_node.ledger.move import move
@@ -19,6 +19,12 @@ SAID = {
 }
 #: a job in one of these is ended by the rejection of its image; what is declined or unreadable has ended for good
 _CANCELLED = (JobState.QUEUED, JobState.RUNNING, JobState.DONE, JobState.FAILED)
+#: asked at each arrival, and made once
+_TITLE = (
+    select(rejected.c.title)
+    .join(instance, instance.c.sop_instance_uid == rejected.c.sop_instance_uid)
+    .where(instance.c.id == bindparam("instance"))
+)
 
 
 def remember(
@@ -53,11 +59,7 @@ def batches(values: Collection[str]) -> Iterator[list[str]]:
 
 def decline(tx: Connection, instance_id: int, *, now: float) -> bool:
     """End the new jobs of an image that was rejected before it came. False: it was not."""
-    title = tx.execute(
-        select(rejected.c.title)
-        .join(instance, instance.c.sop_instance_uid == rejected.c.sop_instance_uid)
-        .where(instance.c.id == instance_id)
-    ).scalar()
+    title = tx.execute(_TITLE, {"instance": instance_id}).scalar()
     if title is None:
         return False
     cancel(tx, instance_id, title=RejectionTitle(title), now=now)

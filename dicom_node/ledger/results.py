@@ -2,13 +2,16 @@
 
 from collections.abc import Sequence
 
-from sqlalchemy import Connection, exists, select, true, update
+from sqlalchemy import Connection, bindparam, exists, select, true, update
 
 from dicom_node.domain import Kind, ResultState
 from dicom_node.ledger import deliveries
 from dicom_node.ledger.move import move
 from dicom_node.ledger.rows import JobRow, ResultRow, StoredResult, insert_new, result_row
 from dicom_node.ledger.schema import delivery, in_state, instance, job, model, result
+
+#: asked at each arrival, and made once
+_OURS = select(result.c.id).where(result.c.sop_instance_uid == bindparam("uid"))
 
 
 def of_study(tx: Connection, study_id: int) -> list[ResultRow]:
@@ -85,8 +88,7 @@ def of_model(tx: Connection, sop_instance_uid: str, *, model_digest: str) -> lis
 
 def is_ours(tx: Connection, sop_instance_uid: str) -> bool:
     """This ledger made a result with this UID, purged or not."""
-    found = tx.execute(select(result.c.id).where(result.c.sop_instance_uid == sop_instance_uid))
-    return found.first() is not None
+    return tx.execute(_OURS, {"uid": sop_instance_uid}).first() is not None
 
 
 def store(

@@ -1,11 +1,12 @@
 """What the ledger answers with: frozen rows, one a noun."""
 
+import functools
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Any
 
-from sqlalchemy import Connection, RowMapping, Table
+from sqlalchemy import Connection, Executable, RowMapping, Table
 from sqlalchemy.dialects import postgresql, sqlite
 
 from dicom_node.domain import EncodedResult, InstanceState, JobState, Kind, Profile, Reason, ResultState, StudyState
@@ -193,9 +194,13 @@ def insert_new(tx: Connection, table: Table, values: Mapping[str, object], *, un
 
     On PostgreSQL it waits for another transaction that is inserting the same, so that exactly one wins.
     """
-    dialect = sqlite if tx.dialect.name == "sqlite" else postgresql
-    statement = (
-        dialect.insert(table).values(**values).on_conflict_do_nothing(index_elements=list(unless)).returning(table.c.id)
-    )
-    made: int | None = tx.execute(statement).scalar()
+    made: int | None = tx.execute(_insert_new(tx.dialect.name, table, unless), values).scalar()
+    return made
+
+
+@functools.cache
+def _insert_new(dialect_name: str, table: Table, unless: tuple[str, ...]) -> Executable:
+    """Made once: a statement costs more to build than to run."""
+    dialect = sqlite if dialect_name == "sqlite" else postgresql
+    made: Executable = dialect.insert(table).on_conflict_do_nothing(index_elements=list(unless)).returning(table.c.id)
     return made

@@ -3,7 +3,20 @@
 import json
 from collections.abc import Sequence
 
-from sqlalchemy import ColumnElement, Connection, RowMapping, and_, exists, func, insert, or_, select, true, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    RowMapping,
+    and_,
+    bindparam,
+    exists,
+    func,
+    insert,
+    or_,
+    select,
+    true,
+    update,
+)
 
 from dicom_node.domain import JOB_ENDED, Head, JobState, ResultState, StudyState
 from dicom_node.ledger.bell import Channel, request
@@ -13,6 +26,14 @@ from dicom_node.ledger.identity import first_known, identity_of
 from dicom_node.ledger.move import move
 from dicom_node.ledger.rows import StudyRow, insert_new, study_row
 from dicom_node.ledger.schema import in_state, instance, job, report, report_job, result, study
+
+# what each arrival asks: made once, for a statement costs more to build than to run
+_BY_UID = select(study).where(study.c.study_instance_uid == bindparam("uid")).with_for_update(key_share=True)
+_ARRIVED = (
+    update(study)
+    .where(study.c.id == bindparam("study"))
+    .values(last_arrival=bindparam("latest"), priority=bindparam("highest"))
+)
 
 
 def get(tx: Connection, study_id: int) -> StudyRow:
@@ -42,8 +63,7 @@ def open_for(tx: Connection, head: Head, *, priority: int, now: float) -> tuple[
 
 
 def _by_uid(tx: Connection, study_instance_uid: str) -> RowMapping | None:
-    wanted = select(study).where(study.c.study_instance_uid == study_instance_uid)
-    return tx.execute(wanted.with_for_update(key_share=True)).mappings().first()
+    return tx.execute(_BY_UID, {"uid": study_instance_uid}).mappings().first()
 
 
 def lock(tx: Connection, study_id: int, *, sop_instance_uid: str | None = None) -> StudyRow:
@@ -65,11 +85,7 @@ def arrived(tx: Connection, row: StudyRow, *, priority: int, now: float) -> None
     """Something new came for a study that was not concluded: it waits for quiet again, and has this priority now."""
     if row.state is StudyState.COMPLETE:
         _move(tx, row, StudyState.OPEN, now=now, reason="an instance arrived", completed_at=None)
-    tx.execute(
-        update(study)
-        .where(study.c.id == row.study_id)
-        .values(last_arrival=max(row.last_arrival, now), priority=priority)
-    )
+    tx.execute(_ARRIVED, {"study": row.study_id, "latest": max(row.last_arrival, now), "highest": priority})
     request(tx, Channel.STUDIES)
 
 
