@@ -137,6 +137,9 @@ class AnalyseSection(Section):
     decode_cpu_seconds: Annotated[int, Field(ge=1)] = 40
     #: bytes of address space that a decoding child may have
     decode_memory: Annotated[int, Field(ge=256 << 20)] = 2 << 30
+    #: JPEG 2000, HTJ2K and JPEG Baseline images of 4,096 pixels and more on their long side are decoded at a half of
+    #: their resolution, which is all that the network and the Secondary Capture need; false: in full
+    reduced_resolution: bool = True
     #: seconds that a worker may hold a job before another may take it
     lease: Seconds = 120
     #: times that a job is tried
@@ -192,7 +195,7 @@ class RetentionSection(Section):
 
     #: days that a study's images and results stay after its last delivery ended
     days: Annotated[float, Field(ge=0)] = 7
-    #: free bytes below which delivered studies go before their days are over, the longest ended first; 0: never
+    #: free bytes below which delivered studies go before their days are over, the longest concluded first; 0: never
     watermark: Annotated[int, Field(ge=0)] = 4 << 30
     #: seconds between two looks
     every: Annotated[float, Field(gt=0)] = 600

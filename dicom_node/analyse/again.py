@@ -1,4 +1,6 @@
-"""Results for a destination that came later: from the stored masks and the source's pixels, without the model."""
+"""Images that were analysed before, read again: for results of a destination that came later, made from the stored
+masks without the model; and to tell whether another version shows the same picture.
+"""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -6,14 +8,15 @@ from types import TracebackType
 
 from dicom_node.analyse.decode import Decoder
 from dicom_node.analyse.decoded import Decoded, DecodeRequest
+from dicom_node.analyse.picture import of_all
 from dicom_node.analyse.results import Encoding
 from dicom_node.config import Settings
-from dicom_node.domain import Profile, Reason
+from dicom_node.domain import InstanceState, Profile, Reason
 from dicom_node.errors import DecoderUnavailable, Unreadable
 from dicom_node.ledger import Ledger, findings
 from dicom_node.ledger.encodings import EncodingRow
 from dicom_node.ledger.reports import Outcome
-from dicom_node.ledger.rows import StoredResult, stored_result
+from dicom_node.ledger.rows import InstanceRow, StoredResult, stored_result
 from dicom_node.sections import ModelSection, SelectSection
 from dicom_node.spool import Spool
 
@@ -54,10 +57,12 @@ class Again:
         """
         if outcome.job is None or outcome.encoding is None:
             raise ValueError("only what was analysed, and is known how, can be encoded again")
-        decoded = self._decode(outcome)
+        digest = outcome.instance.picture_digest
+        # as it was read then: the same UIDs stand for the same bytes, whatever the settings say today
+        decoded = _read(self._decoder, self._spool, outcome.instance, reduced=digest is not None and not of_all(digest))
         if decoded.header is None or decoded.film is None:
             raise Unreadable(decoded.reason or Reason.DECODE_FAILED, decoded.detail)
-        if decoded.picture_digest != outcome.instance.picture_digest:
+        if decoded.picture_digest != digest:
             raise Unreadable(Reason.DIFFERENT_PICTURE, "its picture is another one than was analysed")
         with self._ledger.reading() as tx:
             found = findings.of_job(tx, outcome.job.job_id)
@@ -72,17 +77,29 @@ class Again:
         )
         return [stored_result(result, spool_key=self._spool.put(result.data)) for result in encoded]
 
-    def _decode(self, outcome: Outcome) -> Decoded:
-        received = datetime.fromtimestamp(outcome.instance.received_at, UTC).astimezone().date()
-        request = DecodeRequest(
-            path=self._spool.path(outcome.instance.spool_key),
-            calling_ae_title=outcome.instance.calling_ae_title,
-            arrived=received,
-        )
-        decoded = self._decoder.decode(request)
-        if decoded.transient:
-            raise DecoderUnavailable(f"an image cannot be read just now: {decoded.detail}")
-        return decoded
+
+def digest_of_all(spool: Spool, settings: Settings, instance: InstanceRow) -> str | None:
+    """The digest of an earlier version's picture, decoded in full; None where its bytes are gone, or tell no picture.
+
+    It starts a child for it, and takes a second or two. Raises DecoderUnavailable.
+    """
+    if instance.state is InstanceState.PURGED or not spool.path(instance.spool_key).exists():
+        return None
+    with Decoder(settings.analyse, _everything(settings.select)) as decoder:
+        return _read(decoder, spool, instance, reduced=False).picture_digest
+
+
+def _read(decoder: Decoder, spool: Spool, instance: InstanceRow, *, reduced: bool) -> Decoded:
+    request = DecodeRequest(
+        path=spool.path(instance.spool_key),
+        calling_ae_title=instance.calling_ae_title,
+        arrived=datetime.fromtimestamp(instance.received_at, UTC).astimezone().date(),
+        reduced=reduced,
+    )
+    decoded = decoder.decode(request)
+    if decoded.transient:
+        raise DecoderUnavailable(f"an image cannot be read just now: {decoded.detail}")
+    return decoded
 
 
 def _encoding(noted: EncodingRow, settings: Settings) -> Encoding:

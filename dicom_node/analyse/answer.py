@@ -15,7 +15,8 @@ from pydicom.dataset import Dataset
 
 from dicom_node.analyse import wire
 from dicom_node.analyse.headers import text
-from dicom_node.analyse.parse import parse_header, picture_digest, read_film, spacing_mm
+from dicom_node.analyse.parse import parse_header, read_film, spacing_mm
+from dicom_node.analyse.picture import picture_digest
 from dicom_node.analyse.rejection import Rejection, rejection
 from dicom_node.analyse.select import select
 from dicom_node.domain import Reason
@@ -23,6 +24,11 @@ from dicom_node.encode.identity import header_of
 from dicom_node.errors import Unreadable
 from dicom_node.sections import SelectSection
 from model.contract import Film
+from model.reduced import brought_down
+
+#: pixels on the long side that are enough: the Secondary Capture has no more (encode.overlay), and the network looks
+#: at far fewer
+ENOUGH = 2048
 
 _IDENTITY = {
     "sop_instance_uid": "SOPInstanceUID",
@@ -72,7 +78,7 @@ class Answerer:
                 )
                 yield message | {"reason": verdict.reason, "detail": verdict.detail}, ()
                 if verdict.reason is None:
-                    yield _film_message(read_film(parsed))
+                    yield _film_message(read_film(parsed, enough=ENOUGH if request["reduced"] else None))
         except OSError as error:
             if error.errno is None:  # no disk's: pydicom raises it of fragments that make no sense
                 yield {"reason": Reason.DECODE_FAILED, "detail": "it cannot be read (OSError)"}, ()
@@ -111,6 +117,9 @@ def _plain(element: RawDataElement) -> tuple[int, str | None, str]:
 
 
 def _film_message(film: Film) -> _Message:
+    # of what was decoded; the film goes through three processes, none of which needs more than enough of it
+    digest = picture_digest(film)
+    film = brought_down(film, ENOUGH)
     pixels = np.ascontiguousarray(film.pixels, dtype="<u2")
     valid = None if film.valid is None else np.packbits(film.valid).tobytes()
     rows, columns = pixels.shape
@@ -119,6 +128,7 @@ def _film_message(film: Film) -> _Message:
         "columns": columns,
         "has_valid": valid is not None,
         "window": film.window,
-        "picture_digest": picture_digest(film),
+        "native": film.native,
+        "picture_digest": digest,
     }
     return message, (pixels.data.cast("B"), valid or b"")

@@ -166,6 +166,7 @@ class _Child:
             "path": str(request.path.absolute()),
             "calling_ae_title": request.calling_ae_title,
             "arrived": request.arrived.isoformat(),
+            "reduced": request.reduced,
         }
         self._connection.settimeout(max(0.001, deadline - time.monotonic()))
         wire.send(self._connection, plain)

@@ -16,6 +16,7 @@ from pydicom.tag import Tag
 from pydicom.valuerep import VR
 
 from dicom_node.analyse import wire
+from dicom_node.analyse.picture import is_digest
 from dicom_node.analyse.rejection import Rejection, told
 from dicom_node.domain import Reason
 from dicom_node.encode.identity import HEADER_KEYWORDS
@@ -36,6 +37,9 @@ class DecodeRequest:
     arrived: date
     #: in a child of its own: it was tried before, and may be what ended the last one
     alone: bool = False
+    #: it may be decoded at a lower resolution where that is enough for the network and the Secondary Capture;
+    #: its picture is then not compared with another's (picture.of_all)
+    reduced: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,7 +62,7 @@ class Decoded:
     #: distance of rows, distance of columns
     spacing_mm: tuple[float, float] | None = None
     film: Film | None = None
-    #: of the film as displayed, 64 hex digits
+    #: of the film as displayed and decoded, see picture.picture_digest
     picture_digest: str | None = None
     #: what it withdraws; None: it is no rejection note
     rejection: Rejection | None = None
@@ -105,10 +109,12 @@ def film_told(connection: socket.socket, known: Decoded, *, most_octets: int, de
         rows, columns = int(message["rows"]), int(message["columns"])
         digest = str(message["picture_digest"])
         has_valid = bool(message["has_valid"])
+        native = _native(message["native"], (rows, columns))
         window = _window(message["window"])
     except (KeyError, TypeError, ValueError) as error:
         raise wire.WireError(f"it told no film ({type(error).__name__})") from error
-    if rows < 1 or columns < 1 or rows * columns * 2 > most_octets or len(digest) != 64:
+    largest = (rows, columns) if native is None else native
+    if rows < 1 or columns < 1 or largest[0] * largest[1] * 2 > most_octets or not is_digest(digest):
         raise wire.WireError(f"it told of a film of {rows} x {columns}")
     pixels = np.empty((rows, columns), "<u2")
     wire.receive_into(connection, pixels.data.cast("B"), deadline=deadline)
@@ -117,7 +123,8 @@ def film_told(connection: socket.socket, known: Decoded, *, most_octets: int, de
         packed = np.empty((rows * columns + 7) // 8, np.uint8)
         wire.receive_into(connection, packed.data, deadline=deadline)
         valid = np.unpackbits(packed, count=rows * columns).astype(np.bool_).reshape(rows, columns)
-    return replace(known, film=Film(pixels=pixels, valid=valid, window=window), picture_digest=digest)
+    film = Film(pixels=pixels, valid=valid, window=window, native=native)
+    return replace(known, film=film, picture_digest=digest)
 
 
 def _verdict(message: dict[str, Any]) -> tuple[Reason | None, str]:
@@ -135,6 +142,15 @@ def _spacing(value: list[float] | None) -> tuple[float, float] | None:
         return None
     rows, columns = value
     return float(rows), float(columns)
+
+
+def _native(value: list[int] | None, shape: tuple[int, int]) -> tuple[int, int] | None:
+    if value is None:
+        return None
+    rows, columns = (int(side) for side in value)
+    if rows < shape[0] or columns < shape[1]:
+        raise ValueError(f"of {rows} x {columns} there are no {shape[0]} x {shape[1]}")
+    return rows, columns
 
 
 def _window(value: list[Any] | None) -> tuple[float, float, str] | None:

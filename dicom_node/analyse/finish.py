@@ -16,6 +16,7 @@ import structlog
 from dicom_node.analyse.decoded import Decoded
 from dicom_node.analyse.examination import Examination, Status
 from dicom_node.analyse.order import Encodes, Kept, Order
+from dicom_node.analyse.picture import of_all
 from dicom_node.analyse.rejection import Rejection
 from dicom_node.analyse.results import Encoding
 from dicom_node.domain import Finding, JobState, Profile, Reason
@@ -25,7 +26,7 @@ from dicom_node.ledger import Ledger, Tx, findings, headers, instances, jobs, re
 from dicom_node.ledger.headers import KeptHeader
 from dicom_node.ledger.identity import Identity
 from dicom_node.ledger.jobs import ClaimedJob
-from dicom_node.ledger.rows import ResultRow, StoredResult, stored_result
+from dicom_node.ledger.rows import InstanceRow, ResultRow, StoredResult, stored_result
 from dicom_node.spool import Spool
 
 log = structlog.get_logger()
@@ -51,8 +52,8 @@ class Held:
 class Finisher:
     """Commits the outcome of examinations.
 
-    `encoders` put into `spool`; `encoding_for` tells how images of a calling AE title are encoded; `clock` gives
-    seconds since the epoch.
+    `encoders` put into `spool`; `encoding_for` tells how images of a calling AE title are encoded; `digest_of_all`
+    reads an earlier version again, in full (again.digest_of_all); `clock` gives seconds since the epoch.
     """
 
     def __init__(
@@ -63,6 +64,7 @@ class Finisher:
         encoding_for: Callable[[str], Encoding],
         profiles: Iterable[Profile],
         *,
+        digest_of_all: Callable[[InstanceRow], str | None],
         clock: Callable[[], float],
     ) -> None:
         self._ledger = ledger
@@ -70,19 +72,35 @@ class Finisher:
         self._encoders = encoders
         self._encoding_for = encoding_for
         self._profiles = tuple(profiles)
+        self._digest_of_all = digest_of_all
         self._clock = clock
 
     def wants_prediction(self, held: Held, decoded: Decoded) -> bool:
-        """Whether the model must look at what was read: not where an earlier version of the same picture was read."""
+        """Whether the model must look at what was read: not where an earlier version of the same picture was read.
+
+        Raises DecoderUnavailable where that one was read at a lower resolution and cannot be read again just now.
+        """
         if held.claim.instance.is_current or decoded.picture_digest is None:
             return True
         with self._ledger.reading() as tx:
             try:
-                held.before = versions.previous(tx, held.claim)
+                before = versions.previous(tx, held.claim)
             except LostRace:
                 return False
+        held.before = self._in_full(before)
         held.verdict = versions.judge(held.before, held.claim, picture_digest=decoded.picture_digest)
         return held.verdict is versions.Verdict.ANALYSE
+
+    def _in_full(self, before: versions.Previous) -> versions.Previous:
+        """What stood before, with a digest that says whether two versions show the same picture.
+
+        Where there is none any more, that of the lower resolution stays: it equals no other, and a person decides.
+        """
+        digest = before.instance.picture_digest
+        if digest is None or of_all(digest):
+            return before
+        digest = self._digest_of_all(before.instance) or digest
+        return replace(before, instance=replace(before.instance, picture_digest=digest))
 
     def finish(self, held: Held, examination: Examination) -> None:
         """Commit what came of it. Raises LostRace, OutOfRoom, StorageFault, LedgerUnavailable."""

@@ -1,11 +1,9 @@
-"""A file to a header, and to a film: what the child does with strangers' bytes. numpy and pydicom only."""
+"""A file to a header, and to a film: what the child does with strangers' bytes. pydicom and `model` only."""
 
-import hashlib
 from dataclasses import dataclass
 from io import BufferedReader
 from typing import BinaryIO, cast
 
-import numpy as np
 from pydicom import dcmread
 from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset, FileDataset
@@ -76,8 +74,11 @@ def parse_header(file: BufferedReader) -> Parsed:
     return Parsed(header=header, source=source, has_pixels=source.tell() < source.size)
 
 
-def read_film(parsed: Parsed) -> Film:
-    """The film of a parsed file, its pixels decoded. Raises Unreadable."""
+def read_film(parsed: Parsed, *, enough: int | None = None) -> Film:
+    """The film of a parsed file, its pixels decoded: all of them, unless `enough` on the long side will do.
+
+    Raises Unreadable.
+    """
     if not parsed.has_pixels:
         raise Unreadable(Reason.NO_PIXELS, "the data set has no Pixel Data")
     header = parsed.header
@@ -91,21 +92,9 @@ def read_film(parsed: Parsed) -> Film:
     _refuse_truncated(rest)
     header.update(rest)
     try:
-        return film_from(header)
+        return film_from(header, enough=enough)
     except FilmError as error:
         raise Unreadable(_REASONS.get(error.code, Reason.DECODE_FAILED), str(error)) from error
-
-
-def picture_digest(film: Film) -> str:
-    """SHA-256 of what is displayed, 64 hex digits: size, pixels, and where there is no picture.
-
-    The decoded pixels and every attribute that changes their display went into the film, so it is the same for the
-    same picture in another lossless transfer syntax or with another patient's name.
-    """
-    digest = hashlib.sha256(f"{film.pixels.shape[0]}x{film.pixels.shape[1]}".encode())
-    digest.update(np.ascontiguousarray(film.pixels, dtype="<u2").data)
-    digest.update(b"" if film.valid is None else np.packbits(film.valid).data)
-    return digest.hexdigest()
 
 
 def spacing_mm(header: Dataset) -> tuple[float, float] | None:

@@ -9,6 +9,7 @@ import numpy as np
 import structlog
 
 from dicom_node.alive import HEARTBEAT, say_alive, wake_at
+from dicom_node.analyse.again import digest_of_all
 from dicom_node.analyse.encoders import Encoders
 from dicom_node.analyse.examine import Examiner
 from dicom_node.analyse.finish import Finisher
@@ -45,16 +46,17 @@ def run(settings: Settings, stop: threading.Event, *, predictor: Predictor | Non
     ledger = Ledger.for_settings(settings.node)
     # the children first: they load while the model does
     examiner = Examiner[int](settings.analyse, settings.select)
+    encoders = Encoders(settings.node.folder / "spool", settings.analyse.encoders_used)
     try:
         _take_back(ledger, settings.analyse.attempts)
         register(ledger, manifest, settings, now=time.time())
         examiner.predictor = predictor if predictor is not None else _load(settings.model)
+        examiner.lanes = getattr(examiner.predictor, "lanes", 1)
         log.info("model ready", model=manifest.name, version=manifest.version, digest=manifest.digest[:8])
-        # after the model: until then the receiver, which starts at the same moment, needs the cores more
-        with Encoders(settings.node.folder / "spool", settings.analyse.encoders_used) as encoders:
-            _work(ledger, examiner, encoders, settings, manifest, stop)
+        _work(ledger, examiner, encoders, settings, manifest, stop)
     finally:
         examiner.close()
+        encoders.close()
         ledger.close()
 
 
@@ -72,7 +74,13 @@ def _work(
         spool,
         examiner,
         Finisher(
-            ledger, spool, encoders, partial(encoding_for, settings, manifest), settings.profiles, clock=time.time
+            ledger,
+            spool,
+            encoders,
+            partial(encoding_for, settings, manifest),
+            settings.profiles,
+            digest_of_all=partial(digest_of_all, spool, settings),
+            clock=time.time,
         ),
         settings.analyse,
         owner=leases.owner(),
@@ -158,7 +166,7 @@ def _load(section: ModelSection) -> Predictor:
     from model.predictor import load_predictor
 
     try:
-        predictor = load_predictor(section.folder, section.device, _threads())
+        predictor = load_predictor(section.folder, section.device, threads())
     except ModelError as error:
         raise ConfigurationError(f"model: {error}") from error
     # the first film takes longer, and it is nobody's
@@ -166,7 +174,7 @@ def _load(section: ModelSection) -> Predictor:
     return predictor
 
 
-def _threads() -> int:
+def threads() -> int:
     """All cores but one on a larger host: the receiver and the children want to run too."""
     cores = len(os.sched_getaffinity(0))
     return cores if cores <= 2 else cores - 1

@@ -160,6 +160,8 @@ class Worker:
             calling_ae_title=instance.calling_ae_title,
             arrived=datetime.fromtimestamp(instance.received_at, UTC).astimezone().date(),
             alone=alone,
+            # a version that stands beside another is compared with it: all of its picture is needed
+            reduced=self._limits.reduced_resolution and instance.is_current,
         )
         self._examiner.submit(
             held.claim.job_id, request, wants_prediction=partial(self._finisher.wants_prediction, held)

@@ -133,6 +133,7 @@ class Run:
             film.pixels,
             drawn,
             footer_lines(context, marks=len(drawn)),
+            film_shape=film.shape,
             film_valid=film.valid,
             pixel_aspect=pixel_aspect(header),
         )

@@ -3,6 +3,7 @@
 from functools import partial
 from typing import TYPE_CHECKING
 
+from dicom_node.analyse.again import digest_of_all
 from dicom_node.analyse.examine import Examiner
 from dicom_node.analyse.finish import Finisher
 from dicom_node.analyse.results import encoding_for
@@ -50,6 +51,7 @@ class Bench:
                 EncodesHere(self._spool),
                 encoding,
                 settings.profiles,
+                digest_of_all=partial(digest_of_all, self._spool, settings),
                 clock=lambda: self.now,
             ),
             settings.analyse,
