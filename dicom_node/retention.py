@@ -4,6 +4,7 @@ A study goes whole, with the identifying values that the ledger has of it; tombs
 """
 
 import threading
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import structlog
@@ -45,18 +46,14 @@ class Retention:
         Raises OutOfRoom, StorageFault, LedgerUnavailable: what was deleted by then is, the rest is left for the
         next turn.
         """
-        purged = 0
-        while not stop.is_set() and (gone := self._purge(now - self._section.days * _DAY, now=now)):
-            purged += gone
-        while not stop.is_set() and self._short_of_room():
-            if not (gone := self._purge(now, now=now)):
-                log.warning(
-                    "the disk is below retention.watermark, and all that is left waits for a destination or a person",
-                    free=self._spool.free_bytes(),
-                    watermark=self._section.watermark,
-                )
-                break
-            purged += gone
+        purged = sum(self._purge(now - self._section.days * _DAY, now=now, stop=stop))
+        if not stop.is_set() and self._short_of_room():
+            for gone in self._purge(now, now=now, stop=stop):
+                purged += gone
+                if not self._short_of_room():
+                    break
+            else:
+                self._warn_of_room(stop)
         orphans = [] if stop.is_set() else sweep(self._ledger, self._spool, older_than=ORPHAN_AGE, now=now)
         if purged or orphans:
             log.info("deleted what is delivered, and orphans", studies=purged, orphans=len(orphans))
@@ -65,21 +62,35 @@ class Retention:
     def _short_of_room(self) -> bool:
         return self._spool.free_bytes() < self._section.watermark
 
-    def _purge(self, ended_before: float, *, now: float) -> int:
-        """Purge up to BATCH studies, each in a transaction of its own; how many."""
-        with self._ledger.reading() as tx:
-            due = purge.due(tx, ended_before=ended_before, limit=BATCH)
-        gone = 0
-        for study_id in due:
-            with self._ledger.transaction() as tx:
-                row = studies.get(tx, study_id)
-                removable = purge.purge(tx, study_id, ended_before=ended_before, now=now)
-            for key in removable or ():
-                self._spool.remove(key)
-            if removable is not None:
-                gone += 1
-                self._audit.deleted(row.study_instance_uid, patient_id=row.patient_id)
-        return gone
+    def _warn_of_room(self, stop: threading.Event) -> None:
+        if not stop.is_set():
+            log.warning(
+                "the disk is below retention.watermark, and all that is left waits for a destination or a person",
+                free=self._spool.free_bytes(),
+                watermark=self._section.watermark,
+            )
+
+    def _purge(self, ended_before: float, *, now: float, stop: threading.Event) -> Iterator[int]:
+        """Purge what has been over since then, up to BATCH studies a step, each in its own transaction; how many."""
+        last: int | None = None
+        while not stop.is_set():
+            with self._ledger.reading() as tx:
+                due = purge.due(tx, ended_before=ended_before, limit=BATCH, after=last)
+            if not due:
+                return
+            yield sum(self._purge_one(study_id, ended_before, now=now) for study_id in due)
+            last = due[-1]
+
+    def _purge_one(self, study_id: int, ended_before: float, *, now: float) -> bool:
+        with self._ledger.transaction() as tx:
+            row = studies.get(tx, study_id)
+            removable = purge.purge(tx, study_id, ended_before=ended_before, now=now)
+        if removable is None:
+            return False
+        for key in removable:
+            self._spool.remove(key)
+        self._audit.deleted(row.study_instance_uid, patient_id=row.patient_id)
+        return True
 
 
 def sweep(ledger: Ledger, spool: Spool, *, older_than: float, now: float) -> list[str]:

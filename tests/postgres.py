@@ -24,6 +24,13 @@ _MISSING = "apt-get install -y --no-install-recommends postgresql"
 @pytest.fixture(scope="session")
 def postgres_server() -> Iterator[str]:
     """URL of the server's maintenance database; skips where PostgreSQL or its driver is not installed."""
+    with running() as url:
+        yield url
+
+
+@contextlib.contextmanager
+def running() -> Iterator[str]:
+    """The same for whoever is no test: pytest.skip.Exception where something is missing."""
     programs = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
     if not programs:
         pytest.skip(f"PostgreSQL is not installed: {_MISSING}")

@@ -81,7 +81,8 @@ def _fate(instance: InstanceView, view: StudyView) -> Line | None:
     if job is None:
         return Line(text="waits for a model: the analyse role has not run yet", command="chexnode serve", wanted=True)
     if job.state is JobState.QUEUED:
-        return Line(text=f"waits to be analysed{f' again ({job.last_error})' if job.last_error else ''}")
+        again = f" again ({job.last_error})" if job.last_error else ""
+        return Line(text=f"waits to be analysed{again}{_urgency(job.priority)}")
     if job.state is JobState.RUNNING:
         return Line(text="is being analysed")
     if job.state is JobState.DONE:
@@ -178,6 +179,11 @@ def _job(instance: InstanceView) -> JobRow | None:
 def _ended(instance: InstanceView) -> bool:
     job = _job(instance)
     return job is not None and job.state in JOB_ENDED
+
+
+def _urgency(priority: int) -> str:
+    """Empty for routine; see [priority]."""
+    return f", priority {priority}" if priority else ""
 
 
 def _tried(attempts: int) -> str:

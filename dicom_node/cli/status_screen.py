@@ -12,7 +12,7 @@ from dicom_node.cli.standing import Line, Waits, instance_line, study_lines
 from dicom_node.cli.status import Status
 from dicom_node.cli.terminal import ago, console, counted, duration, moment, plain
 from dicom_node.config import Role
-from dicom_node.ledger.overview import DestinationView, InstanceView, StudyView
+from dicom_node.ledger.overview import MOST_COUNTED, DestinationView, InstanceView, StudyView
 from dicom_node.operate import is_alive, is_dead
 
 #: the style of what somebody must act on
@@ -43,17 +43,25 @@ def _print_node(out: Console, look: Status) -> None:
     for certificate in look.certificates:
         _print_line(out, Line(text=f"certificate {certificate}", command="chexnode doctor", wanted=True), indent=0)
     queues = look.queues
+    urgent = f" ({_many(queues.urgent_jobs)} of them urgent)" if queues.urgent_jobs else ""
     out.print(
-        f"{counted(queues.open_studies, 'study', 'studies')} open, {queues.complete_studies} complete; "
-        f"{counted(queues.queued_jobs, 'image')} waiting to be analysed, {queues.running_jobs} under way"
+        f"{_many(queues.open_studies, 'study', 'studies')} open, {_many(queues.complete_studies)} complete; "
+        f"{_many(queues.queued_jobs, 'image')} waiting to be analysed{urgent}, {queues.running_jobs} under way"
     )
     if queues.pledged_instances or queues.owed_reports:
         waiting = f"; {counted(queues.owed_reports, 'peer')} waiting for a report" if queues.owed_reports else ""
-        pledged = counted(queues.pledged_instances, "image")
+        pledged = _many(queues.pledged_instances, "image")
         out.print(f"{pledged} pledged to peers, kept until an archive commits to them{waiting}")
     if queues.failed_jobs:
-        failed = f"{counted(queues.failed_jobs, 'analysis', 'analyses')} failed; try again"
+        failed = f"{_many(queues.failed_jobs, 'analysis', 'analyses')} failed; try again"
         _print_line(out, Line(text=failed, command="chexnode retry --all", wanted=True), indent=0)
+
+
+def _many(count: int, noun: str = "", plural: str = "") -> str:
+    """A count of what is counted no further than MOST_COUNTED."""
+    if count > MOST_COUNTED:
+        return f"more than {MOST_COUNTED} {plural or noun + 's' if noun else ''}".rstrip()
+    return counted(count, noun, plural) if noun else str(count)
 
 
 def _roles(look: Status) -> Text:
@@ -85,7 +93,7 @@ def _print_destinations(out: Console, look: Status) -> None:
         table.add_row(
             plain(view.destination),
             Text("not configured", "yellow") if mode is None else mode.value,
-            *(str(count or "-") for count in (view.held, view.pending, view.failed)),
+            *(_many(count) if count else "-" for count in (view.held, view.pending, view.failed)),
             "never" if view.last_success is None else ago(view.last_success, look.now),
         )
     out.print()
@@ -98,7 +106,7 @@ def _print_destinations(out: Console, look: Status) -> None:
 def _about(view: DestinationView, look: Status) -> Iterator[Line]:
     name = view.destination
     if is_dead(view, dead_after=look.settings.deliver.dead_after, now=look.now):
-        waits = f"{counted(view.pending, 'result')} waiting for {duration(look.now - (view.oldest or look.now))}"
+        waits = f"{_many(view.pending, 'result')} waiting for {duration(look.now - (view.oldest or look.now))}"
         took = "it never took anything" if view.last_success is None else f"nothing since {moment(view.last_success)}"
         error = f" ({view.last_error})" if view.last_error else ""
         text = f"{name} is dead: {waits}, {took}{error}. Mend it, or give them up"
@@ -108,7 +116,7 @@ def _about(view: DestinationView, look: Status) -> Iterator[Line]:
     if view.uncommitted and view.uncommitted_since is not None:
         waited = look.now - view.uncommitted_since
         late = any(peer.name == name and waited > peer.commitment_timeout for peer in look.settings.destinations)
-        text = f"{name} stored {counted(view.uncommitted, 'result')} and has not committed to keeping them"
+        text = f"{name} stored {_many(view.uncommitted, 'result')} and has not committed to keeping them"
         yield Line(text=f"{text}, the first {ago(view.uncommitted_since, look.now)}", wanted=late)
     if view.held:
         yield Line(text=f"{name}: send what is held", command=f"chexnode release --destination {name}", wanted=True)

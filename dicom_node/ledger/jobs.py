@@ -286,12 +286,12 @@ def insert_missing(
     return made
 
 
-def failed(tx: Connection, study_id: int | None = None) -> list[int]:
-    """Ids of the jobs whose attempts are spent, of one study if given; an operator may requeue() them.
+def failed(tx: Connection, study_id: int | None = None, *, limit: int | None = None) -> list[int]:
+    """Ids of the jobs whose attempts are spent, of one study if given, at most `limit`; an operator may requeue() them.
 
     Those of quarantined versions wait for `accept` instead, those of replaced ones for nothing.
     """
-    query = _FAILED.order_by(job.c.id)
+    query = _FAILED.order_by(job.c.id).limit(limit)
     if study_id is not None:
         query = query.where(job.c.study_id == study_id)
     return [row["id"] for row in tx.execute(query).mappings()]

@@ -1,16 +1,21 @@
 """What `status` prints: what, since when, for whom, what it waits for (law 9)."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import Column, Connection, FromClause, RowMapping, func, literal_column, select
+from sqlalchemy import Column, ColumnElement, Connection, RowMapping, func, literal_column, select
 
 from dicom_node.domain import ARRIVED, DeliveryState, InstanceState, JobState, Kind, Profile, StudyState
 from dicom_node.ledger import instances, jobs, pledges, withdrawals
 from dicom_node.ledger.rows import InstanceRow, JobRow, StudyRow, instance_row, job_row, study_row
 from dicom_node.ledger.schema import delivery, finding, in_state, instance, job, result, study
 from dicom_node.ledger.withdrawals import Withdrawn
+
+#: what is counted no further: a million that wait would make looking at them slow, and say no more than this does
+MOST_COUNTED = 10_000
+#: pending deliveries, the last due first, among which a failed attempt is looked for
+_LATEST = 1000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,7 +74,7 @@ class StudyView:
 
 @dataclass(frozen=True, kw_only=True)
 class DestinationView:
-    """What waits for one destination, and how it has been of late."""
+    """What waits for one destination, and how it has been of late; more than MOST_COUNTED is MOST_COUNTED + 1."""
 
     destination: str
     #: pending, or being sent at this moment
@@ -90,11 +95,13 @@ class DestinationView:
 
 @dataclass(frozen=True, kw_only=True)
 class Queues:
-    """How much is under way."""
+    """How much is under way; what is more than MOST_COUNTED is MOST_COUNTED + 1."""
 
     open_studies: int
     complete_studies: int
     queued_jobs: int
+    #: of these, those with a priority above routine
+    urgent_jobs: int
     running_jobs: int
     #: those of quarantined instances left out
     failed_jobs: int
@@ -136,9 +143,7 @@ def destinations(tx: Connection, names: Iterable[str] = ()) -> list[DestinationV
     unfinished = (DeliveryState.PENDING, DeliveryState.HELD, DeliveryState.UNCOMMITTED, DeliveryState.FAILED)
     known = set(names)
     for state in unfinished:
-        known.update(
-            tx.execute(select(delivery.c.destination).distinct().where(in_state(delivery.c.state, state))).scalars()
-        )
+        known.update(_distinct(tx, in_state(delivery.c.state, state)))
     return [_destination(tx, name) for name in sorted(known)]
 
 
@@ -154,29 +159,34 @@ def queues(tx: Connection) -> Queues:
     """Counts of what is under way; what has ended costs nothing here."""
     owed = pledges.owed(tx)
     return Queues(
-        open_studies=_count(tx, study.c.state, StudyState.OPEN),
-        complete_studies=_count(tx, study.c.state, StudyState.COMPLETE),
-        queued_jobs=_count(tx, job.c.state, JobState.QUEUED),
-        running_jobs=_count(tx, job.c.state, JobState.RUNNING),
-        failed_jobs=len(jobs.failed(tx)),
-        quarantined_instances=_count(tx, instance.c.state, InstanceState.QUARANTINED),
-        pledged_instances=pledges.count(tx),
+        open_studies=_count(tx, study.c.id, in_state(study.c.state, StudyState.OPEN)),
+        complete_studies=_count(tx, study.c.id, in_state(study.c.state, StudyState.COMPLETE)),
+        queued_jobs=_count(tx, job.c.id, _QUEUED),
+        urgent_jobs=_count(tx, job.c.id, _QUEUED, job.c.priority > literal_column("0")),
+        running_jobs=_count(tx, job.c.id, in_state(job.c.state, JobState.RUNNING)),
+        failed_jobs=len(jobs.failed(tx, limit=MOST_COUNTED + 1)),
+        quarantined_instances=_count(tx, instance.c.id, in_state(instance.c.state, InstanceState.QUARANTINED)),
+        pledged_instances=pledges.count(tx, most=MOST_COUNTED + 1),
         owed_reports=len(owed),
         owed_since=min((each.created_at for each in owed), default=None),
     )
 
 
-def _count(
-    tx: Connection,
-    column: Column[str],
-    state: StudyState | JobState | InstanceState | DeliveryState,
-    destination: str | None = None,
-) -> int:
-    table: FromClause = column.table
-    query = select(func.count()).select_from(table).where(in_state(column, state))
-    if destination is not None:
-        query = query.where(table.c.destination == destination)
-    return tx.execute(query).scalar_one()
+_QUEUED = in_state(job.c.state, JobState.QUEUED)
+
+
+def _count(tx: Connection, key: Column[int], *which: ColumnElement[bool]) -> int:
+    some = select(key).where(*which).limit(MOST_COUNTED + 1).subquery()
+    return tx.execute(select(func.count()).select_from(some)).scalar_one()
+
+
+def _distinct(tx: Connection, which: ColumnElement[bool]) -> Iterator[str]:
+    """The destinations of these, one look at the index each: neither database skips from value to value by itself."""
+    smallest = select(func.min(delivery.c.destination)).where(which)
+    found: str | None = tx.execute(smallest).scalar()
+    while found is not None:
+        yield found
+        found = tx.execute(smallest.where(delivery.c.destination > found)).scalar()
 
 
 def _instances(tx: Connection, study_ids: Sequence[int]) -> dict[int, list[InstanceView]]:
@@ -243,23 +253,26 @@ def _destination(tx: Connection, name: str) -> DestinationView:
         tx.execute(select(func.max(delivery.c.ended_at)).where(in_state(delivery.c.state, state), here)).scalar()
         for state in ARRIVED
     ]
-    uncommitted_since = tx.execute(
-        select(func.min(delivery.c.ended_at)).where(in_state(delivery.c.state, DeliveryState.UNCOMMITTED), here)
-    ).scalar()
+    uncommitted = in_state(delivery.c.state, DeliveryState.UNCOMMITTED)
+    waiting = select(delivery.c.ended_at).where(uncommitted, here).limit(MOST_COUNTED).subquery()
+    latest = (
+        select(delivery.c.last_error, delivery.c.not_before)
+        .where(pending, here)
+        .order_by(delivery.c.not_before.desc(), delivery.c.id.desc())
+        .limit(_LATEST)
+        .subquery()
+    )
     last_error = tx.execute(
-        select(delivery.c.last_error)
-        .where(pending, here, delivery.c.last_error != "")
-        .order_by(delivery.c.not_before.desc())
-        .limit(1)
+        select(latest.c.last_error).where(latest.c.last_error != "").order_by(latest.c.not_before.desc()).limit(1)
     ).scalar()
     return DestinationView(
         destination=name,
-        pending=_count(tx, delivery.c.state, DeliveryState.PENDING, name)
-        + _count(tx, delivery.c.state, DeliveryState.SENDING, name),
-        held=_count(tx, delivery.c.state, DeliveryState.HELD, name),
-        failed=_count(tx, delivery.c.state, DeliveryState.FAILED, name),
-        uncommitted=_count(tx, delivery.c.state, DeliveryState.UNCOMMITTED, name),
-        uncommitted_since=uncommitted_since,
+        pending=_count(tx, delivery.c.id, pending, here)
+        + _count(tx, delivery.c.id, in_state(delivery.c.state, DeliveryState.SENDING), here),
+        held=_count(tx, delivery.c.id, in_state(delivery.c.state, DeliveryState.HELD), here),
+        failed=_count(tx, delivery.c.id, in_state(delivery.c.state, DeliveryState.FAILED), here),
+        uncommitted=_count(tx, delivery.c.id, uncommitted, here),
+        uncommitted_since=tx.execute(select(func.min(waiting.c.ended_at))).scalar(),
         oldest=oldest,
         last_success=max((when for when in successes if when is not None), default=None),
         last_error=last_error or "",

@@ -1,21 +1,25 @@
 """What retention may delete: studies for which everything has ended, whole, down to their tombstones."""
 
-from sqlalchemy import ColumnElement, Connection, and_, exists, func, literal_column, not_, select, true
+from sqlalchemy import ColumnElement, Connection, and_, exists, func, literal_column, not_, select, true, tuple_
 
 from dicom_node.domain import InstanceState, JobState, ResultState, StudyState
 from dicom_node.ledger import deliveries, headers, identity, instances, results, studies, withdrawals
 from dicom_node.ledger.schema import delivery, in_state, instance, job, result, study, withdrawal
 
 
-def due(tx: Connection, *, ended_before: float, limit: int) -> list[int]:
-    """Ids of studies that have been over since `ended_before` (seconds since the epoch), the longest over first.
+def due(tx: Connection, *, ended_before: float, limit: int, after: int | None = None) -> list[int]:
+    """Ids of studies that have been over since `ended_before` (seconds since the epoch), the first concluded first.
 
-    Over: concluded, each delivery stored (and committed, where that was asked) or abandoned (a refused one still waits
+    `after`: goes on behind that study, so that what is not over is looked at once, however much is. Over: concluded,
+    each delivery stored (and committed, where that was asked) or abandoned (a refused one still waits
     for a person), no job to come, no instance in quarantine or pledged to a peer, no rejection note to be written.
     Purged already: left out.
     """
-    rows = tx.execute(select(study.c.id).where(_over(ended_before)).order_by(_ended_at()).limit(limit))
-    return list(rows.scalars())
+    query = select(study.c.id).where(_over(ended_before)).order_by(study.c.concluded_at, study.c.id).limit(limit)
+    if after is not None:
+        concluded_at = tx.execute(select(study.c.concluded_at).where(study.c.id == after)).scalar_one()
+        query = query.where(tuple_(study.c.concluded_at, study.c.id) > tuple_(concluded_at, after))
+    return list(tx.execute(query).scalars())
 
 
 def purge(tx: Connection, study_id: int, *, ended_before: float, now: float) -> list[str] | None:

@@ -50,7 +50,7 @@ index("ix_study_accession_number", study.c.accession_number, where=study.c.acces
 index("ix_study_open", study.c.last_arrival, where=in_state(study.c.state, StudyState.OPEN))
 index("ix_study_complete", study.c.completed_at, where=in_state(study.c.state, StudyState.COMPLETE))
 # retention has still to come by
-index("ix_study_remembered", study.c.concluded_at, where=study.c.identity_key != literal_column("''"))
+index("ix_study_remembered", study.c.concluded_at, study.c.id, where=study.c.identity_key != literal_column("''"))
 
 instance = Table(
     "instance",
@@ -235,6 +235,13 @@ index(
     delivery.c.destination,
     delivery.c.not_before,
     delivery.c.id,
+    where=in_state(delivery.c.state, DeliveryState.PENDING),
+)
+# since when the first has waited, and which have waited too long
+index(
+    "ix_delivery_decided",
+    delivery.c.destination,
+    delivery.c.created_at,
     where=in_state(delivery.c.state, DeliveryState.PENDING),
 )
 index("ix_delivery_sending", delivery.c.lease_until, where=in_state(delivery.c.state, DeliveryState.SENDING))

@@ -28,6 +28,7 @@ def taking_in(settings: Settings, ledger: Ledger, peer: PeerSection) -> Callable
         parameters_by_source=parameters_by_source(settings),
         low_watermark=settings.receive.low_watermark,
         max_object_size=settings.receive.max_object_size,
+        priority=settings.priority,
     )
 
     def take_in(file: bytes) -> None:

@@ -18,8 +18,10 @@ from dicom_node.errors import NodeError
 from dicom_node.ledger import Ledger, Tx, instances, named, results
 from dicom_node.ledger.instances import Outcome
 from dicom_node.logs import hashed
+from dicom_node.precedence import PrioritySection
 from dicom_node.receive.commits import Commits, NotRecorded
 from dicom_node.receive.head import LONGEST_HEAD, HeadError, is_uid, read_head
+from dicom_node.receive.priority import priority_of
 from dicom_node.spool import Spool
 
 _log = structlog.get_logger(__name__)
@@ -29,9 +31,6 @@ _FIRST_LOOK = 8 << 10
 
 #: what an instance was whose bytes the spool had lost: these take their place
 REFILLED = "refilled"
-
-#: DIMSE's 0 medium, 1 high, 2 low (PS3.7 9.1.1.1.6) as the ledger sorts it: higher first
-_PRIORITIES = {0: 0, 1: 1, 2: -1}
 
 
 class Intake:
@@ -47,10 +46,12 @@ class Intake:
         max_object_size: int,
         clock: Callable[[], float] = time.time,
         parameters_by_source: Mapping[str, str] | None = None,
+        priority: PrioritySection | None = None,
     ) -> None:
         """`parameters` is the digest that an instance's jobs are queued with; sizes in bytes.
 
-        `parameters_by_source`: those of calling AE titles that have others.
+        `parameters_by_source`: those of calling AE titles that have others. `priority`: whose images go first; None:
+        nobody's by a rule.
         """
         self.spool = spool
         self.max_object_size = max_object_size
@@ -58,12 +59,14 @@ class Intake:
         self._commits = Commits(ledger, self._enter)
         self._parameters = parameters
         self._by_source = dict(parameters_by_source or {})
+        self._priority = priority or PrioritySection()
         self._low_watermark = low_watermark
         self._clock = clock
 
-    def renew(self, *, parameters: str, parameters_by_source: Mapping[str, str]) -> None:
+    def renew(self, *, parameters: str, parameters_by_source: Mapping[str, str], priority: PrioritySection) -> None:
         """What comes from now on is queued with these."""
         self._parameters, self._by_source = parameters, dict(parameters_by_source)
+        self._priority = priority
 
     def has_room(self) -> bool:
         """Whether the disk is above the low watermark, and the ledger needed nothing of its ballast."""
@@ -92,7 +95,7 @@ class Intake:
             sop_instance_uid=sop_instance_uid,
             transfer_syntax_uid=transfer_syntax_uid,
             calling_ae_title=calling_ae_title,
-            priority=_PRIORITIES.get(priority, 0),
+            priority=priority,
         )
 
     def record(
@@ -108,6 +111,7 @@ class Intake:
     ) -> str:
         """Enter what is durable in the spool; what it was (an Outcome, `own_result`, or REFILLED).
 
+        `priority` as DIMSE has it: what the site's rules and the head say goes before it.
         Committed on return, together with whatever else was waiting (`commits`). Raises OutOfRoom, StorageFault,
         LedgerUnavailable.
         """
@@ -119,7 +123,7 @@ class Intake:
             calling_ae_title=calling_ae_title,
             spool_key=spool_key,
             received_at=self._clock(),
-            priority=priority,
+            priority=priority_of(self._priority, head, calling_ae_title=calling_ae_title, dimse=priority),
         )
         try:
             return self._commits.record(arrival)
@@ -134,7 +138,7 @@ class Intake:
         if results.is_ours(tx, arrival.head.sop_instance_uid):
             return "own_result"
         parameters = self._by_source.get(arrival.calling_ae_title, self._parameters)
-        recorded = instances.record(tx, arrival, parameters=parameters, now=now)
+        recorded = instances.record(tx, arrival, parameters=parameters, now=now, level=self._priority.level)
         if recorded.spool_key == arrival.spool_key:
             return Outcome.NEW.value  # by a commit that was thought to have failed
         if recorded.spool_key and not self.spool.path(recorded.spool_key).exists():

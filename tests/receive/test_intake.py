@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from pydicom.dataset import Dataset
 from pydicom.uid import ExplicitVRLittleEndian, SecondaryCaptureImageStorage
+from sqlalchemy import select
 
 from dicom_node.dimse.implementation import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 from dicom_node.dimse.status import Status
@@ -14,6 +15,8 @@ from dicom_node.domain import Kind, Profile
 from dicom_node.encode import marks
 from dicom_node.ledger import jobs
 from dicom_node.ledger.rows import StoredResult
+from dicom_node.ledger.schema import job
+from dicom_node.precedence import PriorityRule, PrioritySection
 from dicom_node.receive.intake import Intake
 from tests import datasets
 from tests.receive.conftest import PARAMETERS, Receiver, Start
@@ -131,6 +134,27 @@ def test_priority_sorts_the_jobs(receiver: Receiver) -> None:
         claimed = jobs.claim(tx, owner="test", now=1e12, lease=60, limit=10)
     order = [claim.instance.sop_instance_uid for claim in claimed]
     assert order == [high.SOPInstanceUID, medium.SOPInstanceUID, low.SOPInstanceUID]
+
+
+def test_a_rule_of_the_site_goes_before_what_the_sender_asks_for(receiver: Receiver) -> None:
+    rules = (PriorityRule(priority=-6, descriptions=("prior",)), PriorityRule(priority=3, requested=("STAT",)))
+    receiver.intake.renew(
+        parameters=PARAMETERS, parameters_by_source={}, priority=PrioritySection(level=100, rules=rules)
+    )
+    old, urgent, high = (
+        datasets.chest(StudyDescription="Prior chest", RequestedProcedurePriority="STAT"),
+        datasets.chest(RequestedProcedurePriority="STAT"),
+        datasets.chest(),
+    )
+    for dataset, dimse in ((high, 1), (old, 1), (urgent, 2)):
+        _take(receiver, dataset, priority=dimse)
+    with receiver.ledger.transaction() as tx:
+        claimed = jobs.claim(tx, owner="test", now=1e12, lease=60, limit=10)
+        ranks = dict(tx.execute(select(job.c.id, job.c.rank - job.c.created_at)).all())
+    assert [claim.instance.sop_instance_uid for claim in claimed] == [
+        each.SOPInstanceUID for each in (urgent, high, old)
+    ]
+    assert [ranks[claim.job_id] for claim in claimed] == pytest.approx([-300, -100, 600])
 
 
 def test_marks_of_others_are_no_marks(receiver: Receiver) -> None:

@@ -1,4 +1,4 @@
-"""Waiting jobs have a rank: an index finds the next one, and nothing that waits is overtaken for ever."""
+"""Waiting jobs have a rank, so that an index finds the next; what grew with what waits or is over has its index."""
 
 from typing import Any
 
@@ -30,3 +30,6 @@ def upgrade() -> None:
     op.drop_index("ix_job_queued", "job")
     op.create_index("ix_job_queued", "job", ["model", "rank", "id"], **_where("state = 'queued'"))
     op.create_index("ix_job_urgent", "job", ["id"], **_where("state = 'queued' AND priority > 0"))
+    op.create_index("ix_delivery_decided", "delivery", ["destination", "created_at"], **_where("state = 'pending'"))
+    op.drop_index("ix_study_remembered", "study")
+    op.create_index("ix_study_remembered", "study", ["concluded_at", "id"], **_where("identity_key != ''"))
