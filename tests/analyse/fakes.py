@@ -48,12 +48,16 @@ class ThresholdPredictor:
         self.broken = broken
         self.gate = gate
         self.batches: list[int] = []
+        #: calls that wait
+        self.waiting = 0
         #: cleared: predict() waits
         self.go = threading.Event()
         self.go.set()
 
     def predict(self, films: Sequence[Film]) -> list[Prediction]:
+        self.waiting += 1
         assert self.go.wait(20)
+        self.waiting -= 1
         self.batches.append(len(films))
         if self.broken:
             raise ModelError("the device is gone")
@@ -62,13 +66,14 @@ class ThresholdPredictor:
     def _predict(self, film: Film) -> Prediction:
         labels, count = ndimage.label(film.pixels >= 62_000)
         candidates = []
+        times = film.shape[0] // film.pixels.shape[0]
         for number, (rows, columns) in enumerate(ndimage.find_objects(labels, count), start=1):
-            mask = labels[rows, columns] == number
+            mask = np.kron(labels[rows, columns] == number, np.ones((times, times), np.bool_))
             candidates.append(
                 Candidate(
-                    box=(columns.start, rows.start, columns.stop, rows.stop),
+                    box=(times * columns.start, times * rows.start, times * columns.stop, times * rows.stop),
                     confidence=min(0.95, 0.3 + mask.size / 200),
-                    mask_origin=(rows.start, columns.start),
+                    mask_origin=(times * rows.start, times * columns.start),
                     mask=mask,
                 )
             )
