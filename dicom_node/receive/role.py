@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import structlog
 
@@ -28,8 +28,15 @@ DRAIN = 10.0
 _LOOK_AT_CERTIFICATES = 86400.0
 
 
-def run(settings: Settings, stop: threading.Event, renewals: Iterable[Settings] = ()) -> None:
+def run(
+    settings: Settings,
+    stop: threading.Event,
+    renewals: Iterable[Settings] = (),
+    listening: Callable[[], None] = lambda: None,
+) -> None:
     """Receive until `stop` is set, then drain; by other settings each time that `renewals` gives some.
+
+    `listening` is called once peers may call.
 
     Raises ConfigurationError where the address can't be listened at, SchemaMismatch for another version's ledger.
     """
@@ -43,6 +50,7 @@ def run(settings: Settings, stop: threading.Event, renewals: Iterable[Settings] 
             parameters_by_source=parameters_by_source(settings),
             low_watermark=settings.receive.low_watermark,
             max_object_size=settings.receive.max_object_size,
+            priority=settings.priority,
         )
         scp = _listen(settings, intake, ledger)
         _log.info(
@@ -52,6 +60,7 @@ def run(settings: Settings, stop: threading.Event, renewals: Iterable[Settings] 
             ae_title=settings.node.ae_title,
             tls=settings.tls.receive,
         )
+        listening()
         threading.Thread(target=_renew, args=(renewals, settings, scp, intake), name="renewals", daemon=True).start()
         looked = -_LOOK_AT_CERTIFICATES
         try:
@@ -79,7 +88,11 @@ def _renew(renewals: Iterable[Settings], running: Settings, scp: StoreSCP, intak
         except ConfigurationError as error:
             _log.error("the new settings are not taken, the old ones stay", why=str(error))
             continue
-        intake.renew(parameters=parameters_digest(settings), parameters_by_source=parameters_by_source(settings))
+        intake.renew(
+            parameters=parameters_digest(settings),
+            parameters_by_source=parameters_by_source(settings),
+            priority=settings.priority,
+        )
         _log.info("peers and certificates were read again", tls=settings.tls.receive)
         _warn_of_certificates(scp.tls)
         if (settings.receive, settings.node) != (running.receive, running.node):
