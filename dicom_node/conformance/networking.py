@@ -31,6 +31,11 @@ def networking(settings: Settings) -> Iterator[str]:
     yield from commitment.statuses()
 
 
+def _to_destinations(settings: Settings) -> str:
+    several = [f"{peer.associations} to `{peer.name}`" for peer in settings.destinations if peer.associations > 1]
+    return ", ".join(["1 a destination", *several])
+
+
 def _associations(settings: Settings) -> Iterator[str]:
     receive, deliver = settings.receive, settings.deliver
     yield from heading(3, "7.1 Association policies")
@@ -44,7 +49,7 @@ def _associations(settings: Settings) -> Iterator[str]:
             (
                 "associations at one time",
                 f"{receive.max_associations}, of one peer {receive.max_associations_per_peer}",
-                "1 a destination",
+                _to_destinations(settings),
             ),
             ("results over one association", "", f"at most {BATCH}"),
             ("asynchronous operations window", "not supported", "not supported"),

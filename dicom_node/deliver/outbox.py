@@ -74,7 +74,9 @@ class Outbox:
         """Deliver until `stop` is set; `listener` hears of new deliveries and is woken to stop."""
         rest_until = 0.0
         while not stop.is_set():
-            pause = max(rest_until - time.monotonic(), self._circuit.wait())
+            pause = rest_until - time.monotonic()
+            if pause <= 0:  # who rests must not be the one whom the others wait for
+                pause = self._circuit.wait()
             if pause > 0:
                 listener.wait(pause)
                 continue

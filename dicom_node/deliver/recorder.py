@@ -15,6 +15,8 @@ from dicom_node.ledger import Ledger, Tx
 
 #: outcomes that share one transaction: PostgreSQL holds locks for each
 _MOST = 64
+#: seconds that what waits may take to be committed once the role ends; what is not is sent again
+_CLOSES = 5.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,4 +93,4 @@ class Recorder:
         return self
 
     def __exit__(self, *raised: object) -> None:
-        self.close(60.0)
+        self.close(_CLOSES)
