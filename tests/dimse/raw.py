@@ -1,6 +1,7 @@
 """A sender that says what it is told to, right or wrong: the A-ASSOCIATE is pynetdicom's, the rest is bytes."""
 
 import socket
+import ssl
 import struct
 from collections.abc import Sequence
 from types import TracebackType
@@ -95,9 +96,12 @@ class RawSender:
         seconds: float = 20,
         host: str = "127.0.0.1",
         source: str = "127.0.0.1",
+        tls: ssl.SSLContext | None = None,
     ) -> None:
         self.socket = socket.create_connection((host, port), timeout=seconds, source_address=(source, 0))
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if tls is not None:
+            self.socket = tls.wrap_socket(self.socket, server_hostname=host)
         self.socket.sendall(associate_request(contexts))
         kind, self.accepted = self.read_pdu()
         assert kind == 2, f"the association was answered with PDU type {kind}"

@@ -1,6 +1,7 @@
 """What the node leans on of pynetdicom's inner parts, so that a new version of it fails here and not in a hospital."""
 
 import inspect
+import re
 import socket
 from collections.abc import Iterator
 
@@ -54,6 +55,36 @@ def test_what_the_accepting_side_calls_is_there() -> None:
         for name in names:
             assert hasattr(owner, name), f"{owner.__name__}.{name}"
     assert "_accepted_cx" in inspect.getsource(Association.__init__)
+
+
+def test_what_is_set_on_both_sides_of_an_association_is_there(wire: Wire) -> None:
+    association = accepting_association(application_entity("CHEXNODE"), wire)
+    for side in (association.acceptor, association.requestor):
+        for name in ("primitive", "address_info", "ae_title", "implementation_class_uid", "user_identity"):
+            assert hasattr(side, name), name
+    assert (association.is_established, association.is_aborted) == (False, False)
+
+
+def test_how_it_is_called() -> None:
+    for function, parameters in {
+        ACSE.send_reject: ["self", "result", "source", "diagnostic"],
+        ACSE.send_release: ["self", "is_response"],
+        ACSE.send_abort: ["self", "source"],
+        ACSE.send_ap_abort: ["self", "reason"],
+        Association._serve_request: ["self", "msg", "context_id"],
+        DIMSEServiceProvider.receive_primitive: ["self", "primitive"],
+        DIMSEServiceProvider.get_msg: ["self", "block"],
+    }.items():
+        assert list(inspect.signature(function).parameters) == parameters, function.__qualname__
+
+
+def test_nothing_else_is_asked_of_a_provider(wire: Wire) -> None:
+    """All that negotiation and messages use of it is there, but for what is called before there is an association."""
+    provider = RequestingProvider(wire)
+    of_others = {"DULServiceProvider", "peek_next_pdu"}  # an import; of is_release_requested(), which nobody here calls
+    for module in (pynetdicom.acse, pynetdicom.dimse):
+        used = set(re.findall(r"\bdul\.(\w+)", inspect.getsource(module)))
+        assert {name for name in used - of_others if not hasattr(provider, name)} == set(), module.__name__
 
 
 def test_negotiation_only_reads_the_contexts_that_all_associations_share() -> None:
