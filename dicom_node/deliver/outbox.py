@@ -84,8 +84,8 @@ class Outbox:
                 rest = self.turn(stop)
                 if rest is not None:
                     rest_until = time.monotonic() + rest
-                elif (idle := self._idle()) > 0:
-                    listener.wait(idle)
+                else:
+                    self._sleep(listener, stop)
             except Retryable as error:  # the ledger is away, or its disk is full
                 self._drop()
                 rest_until = time.monotonic() + self._rest()
@@ -237,6 +237,12 @@ class Outbox:
         elif error is None:
             level = self._log.info if outcome.verdict is Verdict.STORED else self._log.warning
             level(outcome.verdict.value, delivery=claim.delivery_id, attempts=claim.attempts, detail=outcome.detail)
+
+    def _sleep(self, listener: Listener, stop: threading.Event) -> None:
+        """Until something may be due. Where nothing is pending at all, a look costs a reader's snapshot and no more."""
+        while (idle := self._idle()) > 0 and not stop.is_set():
+            if listener.wait(idle) or idle < _LONGEST_IDLE:
+                return
 
     def _idle(self) -> float:
         """Seconds until something is due that the bell does not ring for."""

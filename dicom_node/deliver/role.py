@@ -9,7 +9,7 @@ from functools import partial
 
 import structlog
 
-from dicom_node.alive import say_alive
+from dicom_node.alive import HEARTBEAT, say_alive
 from dicom_node.audit import trail
 from dicom_node.config import Ask, PeerSection, Role, Settings
 from dicom_node.deliver.audited import Audited
@@ -35,7 +35,7 @@ log = structlog.get_logger()
 #: makes what takes in a file that a peer gave: the receiver's, whom this room does not know
 TakingIn = Callable[[Settings, Ledger, PeerSection], Callable[[bytes], None]]
 
-#: seconds between two extensions of what is held, and two signs of life in the ledger
+#: seconds between two extensions of what is held
 _BEAT = LEASE / 3
 #: seconds that the threads have to finish what they are sending, once the node stops
 DRAIN = 8.0
@@ -69,8 +69,12 @@ def run(settings: Settings, stop: threading.Event, taking_in: TakingIn | None = 
                 thread.start()
                 threads.append(thread)
                 listeners.append(listener)
+            alive_at = -HEARTBEAT
             while True:
-                _beat(ledger, outboxes)
+                due = time.monotonic() - alive_at >= HEARTBEAT
+                if due:
+                    alive_at = time.monotonic()
+                _beat(ledger, outboxes, says_alive=due)
                 if stop.wait(_BEAT):
                     break
             for listener in listeners:
@@ -201,12 +205,13 @@ def _say_what_stays(ledger: Ledger, settings: Settings) -> None:
             )
 
 
-def _beat(ledger: Ledger, outboxes: list[Outbox]) -> None:
-    """Say that this process lives, and keep its claims. A ledger that is away is no reason to stop sending."""
+def _beat(ledger: Ledger, outboxes: list[Outbox], *, says_alive: bool) -> None:
+    """Keep the claims, and say that this process lives. A ledger that is away is no reason to stop sending."""
     try:
         for outbox in outboxes:
             outbox.keep_hold()
-        say_alive(ledger, Role.DELIVER)
+        if says_alive:
+            say_alive(ledger, Role.DELIVER)
     except Retryable as error:
         log.warning("no sign of life in the ledger", error=str(error))
 
