@@ -1,7 +1,7 @@
 """A simulated day: what waits how long, by priority, with and without ageing; the node's own queue, a clock of its own.
 
 `python -m benchmarks.day`. One worker that takes two minutes for a batch of four lives from one midnight to the next: a
-back-fill of thousands of priors, a morning list, urgent images sprinkled over the day, and a ward that marks all that it
+back-fill of thousands of priors, a morning list, urgent images all day long, and a ward that marks all that it
 sends as HIGH for a whole afternoon. Arrivals, claims and ends are those of the real ledger; only the clock is not.
 """
 

@@ -12,7 +12,7 @@ STEP = 10 * BATCH_SECONDS
 
 @pytest.fixture(scope="module")
 def day() -> list[Came]:
-    """A ward marks as HIGH what fills the node for an hour; routine and urgent images come between, priors lie there."""
+    """A ward marks as HIGH what fills the node for an hour; routine and urgent ones come between, priors lie there."""
     pace = int(HOUR / BATCH_SECONDS * BATCH)
     return [
         *spread(0.0, 0.01, images=20, priority=-2),
