@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Protocol
 
+import numpy as np
 from pydicom.dataset import Dataset
 
 from dicom_node.analyse.results import Encoding
@@ -113,7 +114,8 @@ def receive(connection: socket.socket, *, deadline: float | None = None) -> Any:
     return pickle.loads(pickled, buffers=buffers)  # noqa: S301 - the other end is this node's own process
 
 
-def _read(connection: socket.socket, octets: int, deadline: float | None) -> bytearray:
-    read = bytearray(octets)
-    receive_into(connection, memoryview(read), deadline=deadline)
+def _read(connection: socket.socket, octets: int, deadline: float | None) -> memoryview:
+    # a bytearray would be cleared first: one pass more over a film
+    read = np.empty(octets, np.uint8).data
+    receive_into(connection, read, deadline=deadline)
     return read
