@@ -1,7 +1,9 @@
 """The packaged model behind the contract's `Predictor`."""
 
 import logging
+import threading
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import torch
@@ -9,6 +11,7 @@ from torch import Tensor
 
 from model.confidence import image_score, known
 from model.contract import Film, Manifest, ModelError, Prediction
+from model.device import BUCKETS, SLOTS, DeviceReader
 from model.folding import folded
 from model.gate import Gate, take_gate
 from model.network import Heads, LocalizationUNet
@@ -19,8 +22,11 @@ from model.weights import Description, describe, load_tensors
 
 log = logging.getLogger(__name__)
 
-#: films in one pass through the network at most
-_BATCH = 8
+#: films in one pass through the network at most, on a CPU, each with its mirror image; a GPU takes the largest bucket
+_BATCH = 4
+
+#: one reading a film, in order
+Reader = Callable[[Sequence[Film]], list[Reading]]
 
 
 def load_predictor(
@@ -73,7 +79,10 @@ def _onnx(graph: bytes, network: LocalizationUNet) -> OnnxNetwork | None:
 
 
 class NetworkPredictor:
-    """Reads films with the network; falls back to smaller batches, then to the CPU, when memory is short."""
+    """Reads films with the network; falls back to smaller batches, then to the CPU, when memory is short.
+
+    May be called by several threads at a time: while a GPU reads the films of one, those of the next are brought down.
+    """
 
     def __init__(
         self,
@@ -84,9 +93,14 @@ class NetworkPredictor:
         device: torch.device,
         graph: bytes | None = None,
     ) -> None:
-        self._description, self._gate, self._looks, self._device = description, gate, looks, device
-        self._network = folded(network).to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stub
-        self._onnx = _onnx(graph, network) if graph is not None and device.type == "cpu" else None
+        self._description, self._gate, self._looks, self._graph = description, gate, looks, graph
+        # it stays on the host: from a device that has failed it could not be fetched
+        self._network = folded(network).to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stub
+        self._onnx: OnnxNetwork | None = None
+        self._lock = threading.Lock()
+        self._device = device
+        self._reader = self._on_device()
+        self._ahead = ThreadPoolExecutor(SLOTS, thread_name_prefix="predict")
 
     @property
     def manifest(self) -> Manifest:
@@ -103,44 +117,68 @@ class NetworkPredictor:
         known = torch.cuda.get_device_properties(self._device)
         return f"{known.name}, {known.total_memory / 1e9:.0f} GB"
 
+    @property
+    def lanes(self) -> int:
+        """Calls of predict() that are worth making at a time: beside a GPU the next films are brought down."""
+        return 1 if self._device.type == "cpu" else SLOTS
+
     def predict(self, films: Sequence[Film]) -> list[Prediction]:
         """One prediction a film, in order. Raises ModelError when the device fails for good."""
-        predictions: list[Prediction] = []
-        for start in range(0, len(films), _BATCH):
-            batch = films[start : start + _BATCH]
-            for film, reading in zip(batch, self._read(batch), strict=True):
-                predictions.append(self._predict(film, reading))
-        return predictions
+        on_host = self._device.type == "cpu"
+        most = _BATCH if on_host else BUCKETS[-1]
+        batches = [films[start : start + most] for start in range(0, len(films), most)]
+        # a CPU that reads two batches at once reads neither sooner
+        said = map(self._batch, batches) if on_host or len(batches) < 2 else self._ahead.map(self._batch, batches)
+        return [prediction for batch in said for prediction in batch]
+
+    def _batch(self, films: Sequence[Film]) -> list[Prediction]:
+        return [self._predict(film, reading) for film, reading in zip(films, self._read(films), strict=True)]
 
     def _predict(self, film: Film, reading: Reading) -> Prediction:
+        rows, columns = film.pixels.shape
         calibration = self._description.calibration
         return Prediction(
             score=image_score(reading, calibration),
             frontal_chest=self._gate.frontal_chest(reading.pooled),
-            candidates=candidates(reading, film.shape, calibration, self.manifest.floor),
+            candidates=candidates(reading, (rows, columns), calibration, self.manifest.floor),
         )
 
     def _read(self, films: Sequence[Film]) -> list[Reading]:
+        reader = self._reader
         try:
-            return self._look(films)
-        except torch.OutOfMemoryError as error:
+            return reader(films)
+        except (torch.OutOfMemoryError, MemoryError) as error:
             if len(films) > 1:
                 half = len(films) // 2
                 return self._read(films[:half]) + self._read(films[half:])
-            return self._on_cpu(films, f"no memory for one film: {error}")
+            why = f"no memory for one film: {error}"
         except RuntimeError as error:
-            return self._on_cpu(films, str(error))
-
-    def _look(self, films: Sequence[Film]) -> list[Reading]:
-        pictures = [picture.to(self._device) for picture in inputs(films, self._looks.sizes)]
-        network: Callable[[Tensor], Heads] = self._network if self._onnx is None else self._onnx
-        return read(network, pictures, self._looks)
-
-    def _on_cpu(self, films: Sequence[Film], why: str) -> list[Reading]:
-        """The device has failed: from here on the CPU reads, unless it was the CPU."""
-        if self._device.type == "cpu":
-            raise ModelError(f"{self.manifest.name} failed on the CPU: {why}")
-        log.warning("%s failed (%s): going on with the CPU", self._device, why)
-        self._device = torch.device("cpu")
-        self._network.to(self._device)
+            why = str(error)
+        self._leave(reader, why)
         return self._read(films)
+
+    def _leave(self, reader: Reader, why: str) -> None:
+        """The device has failed: from here on the CPU reads, unless it was the CPU."""
+        with self._lock:
+            if self._reader is not reader:  # another thread has seen to it
+                return
+            if self._device.type == "cpu":
+                raise ModelError(f"{self.manifest.name} failed on the CPU: {why}")
+            log.warning("%s failed (%s): going on with the CPU", self._device, why)
+            self._reader = self._on_cpu()
+
+    def _on_device(self) -> Reader:
+        if self._device.type == "cpu":
+            return self._on_cpu()
+        try:
+            return DeviceReader(self._network, self._looks, self._device)
+        except RuntimeError as error:
+            log.warning("%s cannot be used (%s): the CPU does the work", self._device, error)
+            return self._on_cpu()
+
+    def _on_cpu(self) -> Reader:
+        self._device = torch.device("cpu")
+        if self._graph is not None:
+            self._onnx = _onnx(self._graph, self._network)
+        network: Callable[[Tensor], Heads] = self._network if self._onnx is None else self._onnx
+        return lambda films: read(network, inputs(films, self._looks.sizes), self._looks)

@@ -101,7 +101,11 @@ def read(network: Callable[[Tensor], Heads], pictures: Sequence[Tensor], looks: 
 
 @torch.inference_mode()
 def look(network: Callable[[Tensor], Heads], pictures: Sequence[Tensor], looks: Looks) -> Seen:
-    """All looks at N films. Nothing here waits for the device: a CUDA graph can hold it."""
+    """All looks at N films.
+
+    A CUDA graph can hold it: nothing waits for the device, and nothing is fetched from the host, which an index by a
+    list or a choice between a tensor and a number would do.
+    """
     taken = [one for picture in pictures for one in _looks(network, picture, mirror=looks.mirror)]
     grid = max(one.mask.shape[-1] for one in taken)
     return Seen(
@@ -132,10 +136,11 @@ def _taken(heads: Heads, films: slice) -> _Look:
 
 def _mirrored(look: _Look) -> _Look:
     """A look at a mirrored film as one at the film itself: left and right change places."""
+    left, top, right, bottom = look.distances.flip(4).unbind(2)
     return look._replace(
         mask=look.mask.flip(3),
         heat=look.heat.flip(3),
-        distances=look.distances.flip(4)[:, :, [2, 1, 0, 3]],
+        distances=torch.stack([right, top, left, bottom], 2),
         quality=look.quality.flip(3),
     )
 
@@ -150,7 +155,7 @@ def _peaks(look: _Look, looks: Looks) -> Tensor:
     """(N, C, K, 5): boxes and scores at the local maxima of each channel's heat."""
     heat, grid = look.heat.sigmoid(), look.heat.shape[-1]
     score = heat * look.quality.sigmoid() ** looks.quality_power
-    tops = torch.where(heat == functional.max_pool2d(heat, 3, 1, 1), score, 0.0).flatten(2)
+    tops = (score * (heat == functional.max_pool2d(heat, 3, 1, 1))).flatten(2)
     values, cells = tops.topk(min(_PEAKS, tops.shape[2]))
     edges = look.distances.flatten(3).gather(3, cells[:, :, None].expand(-1, -1, 4, -1))
     left, top, right, bottom = edges.unbind(2)

@@ -1,6 +1,5 @@
 """The same film gives the same findings, whatever its size, depth and VOI LUT: real films, as real DICOM files."""
 
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -35,14 +34,15 @@ def predictor() -> Predictor:
 @pytest.fixture(scope="module")
 def films(data: Path, predictor: Predictor) -> list[tuple[Film, Prediction]]:
     """Films as their publisher gives them, and what is found on them."""
-    examples = [e for e in read_nih(data / "nih") if e.split == "val" and e.width == 512]
-    chosen = [_first(examples, Status.LOCALISED, ABNORMAL), _first(examples, Status.NORMAL, NORMAL)]
-    films = [open_film(example) for group in chosen for example in group]
+    films = [open_film(example) for example in chosen(data)]
     return list(zip(films, predictor.predict(films), strict=True))
 
 
-def _first(examples: Sequence[Example], status: Status, count: int) -> list[Example]:
-    return [example for example in examples if example.status is status][:count]
+def chosen(data: Path) -> list[Example]:
+    """Films with findings, then normal ones."""
+    examples = [e for e in read_nih(data / "nih") if e.split == "val" and e.width == 512]
+    counts = ((Status.LOCALISED, ABNORMAL), (Status.NORMAL, NORMAL))
+    return [e for status, count in counts for e in [e for e in examples if e.status is status][:count]]
 
 
 def scaled(film: Film, side: int) -> NDArray[np.float64]:

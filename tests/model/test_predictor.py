@@ -1,6 +1,8 @@
 """The packaged model on real films: it marks, it declines, and says the same whatever a film's size and depth."""
 
+import threading
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -145,6 +147,14 @@ def test_one_prediction_a_film_in_order(predictor: Predictor) -> None:
     assert predictor.predict([]) == []
 
 
+def test_threads_do_not_mix_their_films(predictor: Predictor) -> None:
+    rng = np.random.default_rng(0)
+    films = [Film(pixels=rng.integers(0, 65535, (120, 90), dtype=np.uint16)) for _ in range(6)]
+    with ThreadPoolExecutor(3) as pool:
+        together = [said[0] for said in pool.map(predictor.predict, [[film] for film in films])]
+    assert [p.score for p in together] == pytest.approx([p.score for p in predictor.predict(films)], abs=1e-4)
+
+
 def test_a_device_that_is_not_there_is_refused() -> None:
     with pytest.raises(ModelError, match="unknown"):
         load_predictor(device="abacus")
@@ -153,33 +163,89 @@ def test_a_device_that_is_not_there_is_refused() -> None:
             load_predictor(device="cuda")
 
 
-class ShortOfMemory(module.NetworkPredictor):
-    """A device that holds one film at a time, and not even that until it is the CPU's turn."""
-
-    sizes: list[int]
-    fails_for: int
-
-    def _look(self, films: Sequence[Film]) -> list[module.Reading]:
-        self.sizes.append(len(films))
-        if len(films) >= self.fails_for:
-            raise torch.OutOfMemoryError("out of memory")
-        return super()._look(films)
-
-
-def test_short_of_memory_the_batch_is_halved(predictor: module.NetworkPredictor) -> None:
-    tight = ShortOfMemory(
+def on(predictor: module.NetworkPredictor, reader: module.Reader, device: str = "cpu") -> module.NetworkPredictor:
+    """The packaged model on a device that reads by `reader`."""
+    other = module.NetworkPredictor(
         predictor._description, predictor._network, predictor._gate, predictor._looks, torch.device("cpu")
     )
-    tight.sizes, tight.fails_for = [], 2
-    films = [Film(pixels=np.full((64, 64), value, np.uint16)) for value in (0, 1, 2, 3)]
-    assert len(tight.predict(films)) == 4
+    other._reader, other._device = reader, torch.device(device)
+    return other
+
+
+class ShortOfMemory:
+    """A device that holds fewer than `fails_for` films at a time."""
+
+    def __init__(self, reader: module.Reader, fails_for: int, error: Exception) -> None:
+        self.reader, self.fails_for, self.error, self.sizes = reader, fails_for, error, list[int]()
+
+    def __call__(self, films: Sequence[Film]) -> list[module.Reading]:
+        self.sizes.append(len(films))
+        if len(films) >= self.fails_for:
+            raise self.error
+        return self.reader(films)
+
+
+FULL = [torch.OutOfMemoryError("out of memory"), MemoryError("out of memory")]
+
+
+@pytest.mark.parametrize("error", FULL, ids=["torch", "numpy"])
+def test_short_of_memory_the_batch_is_halved(predictor: module.NetworkPredictor, error: Exception) -> None:
+    tight = ShortOfMemory(predictor._reader, 2, error)
+    films = blank_films(4)
+    assert len(on(predictor, tight).predict(films)) == 4
     assert tight.sizes == [4, 2, 1, 1, 2, 1, 1]
 
 
-def test_a_device_that_fails_for_good_is_a_model_error(predictor: module.NetworkPredictor) -> None:
-    tight = ShortOfMemory(
-        predictor._description, predictor._network, predictor._gate, predictor._looks, torch.device("cpu")
-    )
-    tight.sizes, tight.fails_for = [], 1
+@pytest.mark.parametrize("error", FULL, ids=["torch", "numpy"])
+def test_a_film_that_does_not_fit_the_gpu_is_read_by_the_cpu(
+    predictor: module.NetworkPredictor, error: Exception, caplog: pytest.LogCaptureFixture
+) -> None:
+    gpu = on(predictor, ShortOfMemory(predictor._reader, 1, error), "cuda")
+    films = blank_films(3)
+    assert [p.score for p in gpu.predict(films)] == pytest.approx([p.score for p in predictor.predict(films)], abs=1e-4)
+    assert "CPU" in gpu.device_name
+    assert "no memory for one film" in caplog.text
+
+
+def test_a_gpu_that_fails_under_several_threads_is_left_once(
+    predictor: module.NetworkPredictor, caplog: pytest.LogCaptureFixture
+) -> None:
+    together = threading.Barrier(3)
+
+    def broken(films: Sequence[Film]) -> list[module.Reading]:
+        together.wait(60)
+        raise RuntimeError("an illegal memory access was encountered")
+
+    gpu = on(predictor, broken, "cuda")
+    with ThreadPoolExecutor(3) as pool:
+        said = list(pool.map(gpu.predict, [blank_films(1)] * 3))
+    assert [len(one) for one in said] == [1, 1, 1]
+    assert caplog.text.count("going on with the CPU") == 1
+
+
+def test_more_films_than_a_batch_keep_their_order(predictor: module.NetworkPredictor) -> None:
+    """Batches of a GPU are under way together."""
+    first = threading.Event()
+
+    def reader(films: Sequence[Film]) -> list[module.Reading]:
+        if len(films) < module.BUCKETS[-1]:
+            first.set()
+        else:
+            first.wait(60)  # the last batch ends before the first
+        return [one._replace(image=film.pixels.shape[0] / 100) for film in films]
+
+    one = predictor._reader(blank_films(1))[0]
+    films = [Film(pixels=np.zeros((64 + n, 64), np.uint16)) for n in range(module.BUCKETS[-1] + 3)]
+    scores = [said.score for said in on(predictor, reader, "cuda").predict(films)]
+    assert len(set(scores)) == len(films)
+    assert scores == sorted(scores)
+
+
+def test_a_film_that_does_not_fit_anywhere_is_a_model_error(predictor: module.NetworkPredictor) -> None:
+    tight = on(predictor, ShortOfMemory(predictor._reader, 1, FULL[0]))
     with pytest.raises(ModelError, match="no memory"):
-        tight.predict([Film(pixels=np.zeros((64, 64), np.uint16))])
+        tight.predict(blank_films(1))
+
+
+def blank_films(count: int) -> list[Film]:
+    return [Film(pixels=np.full((64, 64), value, np.uint16)) for value in range(count)]
