@@ -84,16 +84,16 @@ class Measuring:
         self._stack.close()
 
     def one_by_one(self, wanted: Iterator[tuple[bool, Dataset]], count: int, tell: Callable[[int], None]) -> list[Sent]:
-        """Each study is in the archive before the next one is sent."""
+        """Each study is in the archive before the next one is sent. One before them does not count: it warms up."""
         sent = []
-        for number, (marked, dataset) in enumerate(islice(wanted, count), 1):
+        for number, (marked, dataset) in enumerate(islice(wanted, count + 1)):
             tell(number)
             before = len(self._relay.answered)
             sent.append(send(self._serving.port, dataset))
             # SEG, SC and SR, or SC and SR
             self._await(before + (3 if marked else 2))
             time.sleep(_GAP)
-        return sent
+        return sent[1:]
 
     def at_once(self, wanted: Iterator[tuple[bool, Dataset]], count: int, senders: int) -> list[Sent]:
         """As fast as `senders` modalities send them."""

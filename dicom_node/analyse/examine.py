@@ -1,6 +1,6 @@
 """Bytes to Examination: select, read, predict. Knows no ledger; for the worker and for `chexnode infer` alike.
 
-Children decode, each its own file, while a thread has the model predict. A batch is what waits when the model is free,
+Children decode, each its own file, while threads have the model predict. A batch is what waits when the model is free,
 at most `analyse.batch_size`: nothing waits for a companion, a lone film goes at once, and under load batches fill by
 themselves, since they wait for the batch before them.
 """
@@ -9,7 +9,7 @@ import contextlib
 import queue
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field, replace
 from datetime import date
@@ -21,9 +21,14 @@ from dicom_node.analyse.decode import Decoder
 from dicom_node.analyse.decoded import Decoded, DecodeRequest
 from dicom_node.analyse.examination import Examination, judged, unpredicted
 from dicom_node.sections import AnalyseSection, SelectSection
-from model.contract import Film, Prediction, Predictor
+from model.contract import Film, Manifest, Prediction, Predictor
 
 Key = TypeVar("Key")
+
+#: films in a batch where the site says nothing: more gain little on a CPU, and the next film waits for all of them
+BATCH, BATCH_ON_GPU = 4, 16
+#: batches that any model is given at a time
+_MOST_LANES = 2
 
 
 def always(_decoded: Decoded) -> bool:
@@ -42,12 +47,12 @@ class _Task(Generic[Key]):
     since: float
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class _Batch(Generic[Key]):
     """What the model looks at now."""
 
     tasks: Sequence[tuple[_Task[Key], Decoded]]
-    predictions: Future[tuple[list[Prediction], float]]
+    predictions: Future[tuple[list[Prediction], Manifest, float]]
 
 
 class Examiner(Generic[Key]):
@@ -67,26 +72,35 @@ class Examiner(Generic[Key]):
         on_progress: Callable[[], None] = lambda: None,
     ) -> None:
         self.predictor = predictor
+        #: batches that the model is given at a time: 2 where it prepares one while a GPU looks at the other
+        self.lanes = 1
+        #: most films in a batch
+        self.batch_size = limits.batch_size or BATCH
         self.on_progress = on_progress
-        self._batch_size = limits.batch_size
         decoders = limits.decoders_used
-        #: requests that may be under way, and so films in memory at a time: one in the hands of each child, one batch
-        #: that waits for the model, one that it looks at
-        self.most = decoders + 2 * limits.batch_size
+        self._decoders = decoders
         self._idle: queue.SimpleQueue[Decoder] = queue.SimpleQueue()
         self._all = [Decoder(limits, rules) for _ in range(decoders)]
         for decoder in self._all:
             self._idle.put(decoder)
         self._pool = ThreadPoolExecutor(decoders, thread_name_prefix="decode")
-        self._model = ThreadPoolExecutor(1, thread_name_prefix="predict")
+        self._model = ThreadPoolExecutor(_MOST_LANES, thread_name_prefix="predict")
         self._decoding: dict[Future[Decoded], _Task[Key]] = {}
         self._read: deque[tuple[_Task[Key], Decoded]] = deque()
-        self._predicting: _Batch[Key] | None = None
+        self._predicting: list[_Batch[Key]] = []
 
     @property
     def under_way(self) -> int:
         """Requests that were submitted and have not come back."""
-        return len(self._decoding) + len(self._read) + (len(self._predicting.tasks) if self._predicting else 0)
+        return len(self._decoding) + len(self._read) + sum(len(batch.tasks) for batch in self._predicting)
+
+    @property
+    def most(self) -> int:
+        """Requests that may be under way, and so films in memory at a time.
+
+        One in the hands of each child, one batch that waits for the model, and those that it is given.
+        """
+        return self._decoders + (1 + self.lanes) * self.batch_size
 
     @property
     def room(self) -> int:
@@ -96,10 +110,7 @@ class Examiner(Generic[Key]):
     @property
     def pending(self) -> set[Future[Any]]:
         """What `finished` waits for."""
-        pending: set[Future[Any]] = {*self._decoding}
-        if self._predicting is not None:
-            pending.add(self._predicting.predictions)
-        return pending
+        return {*self._decoding, *(batch.predictions for batch in self._predicting)}
 
     def submit(self, key: Key, request: DecodeRequest, *, wants_prediction: Callable[[Decoded], bool] = always) -> None:
         """Begin one examination; `finished` gives it back under `key`.
@@ -130,7 +141,7 @@ class Examiner(Generic[Key]):
             future.cancel()
         self._decoding.clear()
         self._read.clear()
-        self._predicting = None
+        self._predicting.clear()
 
     def close(self) -> None:
         """End every child, whatever it is doing."""
@@ -169,40 +180,38 @@ class Examiner(Generic[Key]):
                 self._read.append((replace(task, since=time.monotonic()), decoded))
             else:
                 ended.append((task.key, replace(unpredicted(task.path, decoded), spent=task.spent)))
-        if self._read and self._predicting is None:
+        while self._read and len(self._predicting) < min(self.lanes, _MOST_LANES):
             self._predict()
         return ended
 
     def _predict(self) -> None:
         if self.predictor is None:
             raise RuntimeError("there is a film, but no predictor: set Examiner.predictor first")
-        tasks = [self._read.popleft() for _ in range(min(self._batch_size, len(self._read)))]
+        tasks = [self._read.popleft() for _ in range(min(self.batch_size, len(self._read)))]
         now = time.monotonic()
         for task, _ in tasks:
             task.spent["turn"] = now - task.since
         films = [decoded.film for _, decoded in tasks if decoded.film is not None]
         predictions = self._model.submit(_timed, self.predictor, films)
-        self._predicting = _Batch(tasks=tasks, predictions=predictions)
+        self._predicting.append(_Batch(tasks=tasks, predictions=predictions))
         predictions.add_done_callback(lambda _: self.on_progress())
 
     def _predicted(self) -> list[tuple[Key, Examination]]:
-        batch = self._predicting
-        if batch is None or self.predictor is None or not batch.predictions.done():
-            return []
-        self._predicting = None
-        predictions, seconds = batch.predictions.result()
-        manifest = self.predictor.manifest
-        share: Mapping[str, float] = {"predict": seconds / len(predictions), "batch": seconds}
-        return [
-            (task.key, replace(judged(task.path, decoded, one, manifest), spent={**task.spent, **share}))
-            for (task, decoded), one in zip(batch.tasks, predictions, strict=True)
-        ]
+        done = [batch for batch in self._predicting if batch.predictions.done()]
+        self._predicting = [batch for batch in self._predicting if batch not in done]
+        return [one for batch in done for one in self._judged(batch)]
+
+    def _judged(self, batch: _Batch[Key]) -> Iterator[tuple[Key, Examination]]:
+        predictions, manifest, seconds = batch.predictions.result()
+        share = {"predict": seconds / len(predictions), "batch": seconds}
+        for (task, decoded), one in zip(batch.tasks, predictions, strict=True):
+            yield task.key, replace(judged(task.path, decoded, one, manifest), spent={**task.spent, **share})
 
 
-def _timed(predictor: Predictor, films: Sequence[Film]) -> tuple[list[Prediction], float]:
+def _timed(predictor: Predictor, films: Sequence[Film]) -> tuple[list[Prediction], Manifest, float]:
     started = time.monotonic()
     predictions = predictor.predict(films)
-    return predictions, time.monotonic() - started
+    return predictions, predictor.manifest, time.monotonic() - started
 
 
 def examine(

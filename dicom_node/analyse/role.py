@@ -11,7 +11,7 @@ import structlog
 from dicom_node.alive import HEARTBEAT, say_alive, wake_at
 from dicom_node.analyse.again import digest_of_all
 from dicom_node.analyse.encoders import Encoders
-from dicom_node.analyse.examine import Examiner
+from dicom_node.analyse.examine import BATCH_ON_GPU, Examiner
 from dicom_node.analyse.finish import Finisher
 from dicom_node.analyse.results import encoding_for, require_thresholds
 from dicom_node.analyse.worker import Worker
@@ -52,6 +52,8 @@ def run(settings: Settings, stop: threading.Event, *, predictor: Predictor | Non
         register(ledger, manifest, settings, now=time.time())
         examiner.predictor = predictor if predictor is not None else _load(settings.model)
         examiner.lanes = getattr(examiner.predictor, "lanes", 1)
+        if examiner.lanes > 1:
+            examiner.batch_size = settings.analyse.batch_size or BATCH_ON_GPU
         log.info("model ready", model=manifest.name, version=manifest.version, digest=manifest.digest[:8])
         _work(ledger, examiner, encoders, settings, manifest, stop)
     finally:

@@ -1,5 +1,6 @@
 """Files in, examinations out: in order, several at a time, whatever some of them do."""
 
+import threading
 from collections.abc import Iterator
 from datetime import UTC, date, datetime
 from io import BytesIO
@@ -103,6 +104,49 @@ def test_what_waits_for_the_model_goes_to_it_together(tmp_path: Path):
         second = examiner.finished(timeout=20)
     assert predictor.batches == [LIMITS.batch_size, 5 - LIMITS.batch_size]
     assert sorted(key for key, _ in first + second) == [0, 1, 2, 3, 4]
+
+
+def test_files_are_read_while_the_model_predicts_and_then_fill_a_batch(tmp_path: Path):
+    predictor = ThresholdPredictor()
+    predictor.go.clear()
+    moved = threading.Event()
+    with Examiner[int](LIMITS, SelectSection(), predictor, on_progress=moved.set) as examiner:
+        for number in range(5):
+            path = datasets.write(datasets.chest(), tmp_path, f"{number}.dcm")
+            examiner.submit(number, DecodeRequest(path=path, arrived=TODAY))
+            wait_for("it to be read", lambda: (examiner.finished(0), len(examiner._decoding) == 0)[1])
+        assert moved.is_set()
+        assert examiner.under_way == 5
+        assert examiner.finished(0) == []
+        predictor.go.set()
+        ended: list[int] = []
+        while examiner.under_way:
+            ended += [key for key, _ in examiner.finished(timeout=20)]
+    assert predictor.batches == [1, LIMITS.batch_size, 1], "the first film waited for nobody"
+    assert sorted(ended) == [0, 1, 2, 3, 4]
+
+
+def test_a_model_that_prepares_one_batch_beside_another_is_given_two(tmp_path: Path):
+    predictor = ThresholdPredictor()
+    predictor.go.clear()
+    with Examiner[int](LIMITS, SelectSection(), predictor) as examiner:
+        examiner.lanes = 2
+        for number in range(2):
+            path = datasets.write(datasets.chest(), tmp_path, f"{number}.dcm")
+            examiner.submit(number, DecodeRequest(path=path, arrived=TODAY))
+            wait_for("it to be read", lambda: (examiner.finished(0), len(examiner._decoding) == 0)[1])
+        wait_for("both batches to be with the model", lambda: predictor.waiting == 2)
+        predictor.go.set()
+        while examiner.under_way:
+            examiner.finished(timeout=20)
+    assert predictor.batches == [1, 1]
+
+
+def test_it_says_where_the_time_of_a_film_went(examiner: Examiner[Path], tmp_path: Path):
+    examination = examined(examiner, with_lesion(), tmp_path)
+    assert set(examination.spent) == {"line", "decode", "turn", "predict", "batch"}
+    assert all(seconds >= 0 for seconds in examination.spent.values())
+    assert examination.spent["predict"] == examination.spent["batch"], "it was alone in its batch"
 
 
 def test_whoever_asks_may_want_no_prediction(examiner: Examiner[Path], tmp_path: Path):

@@ -1,12 +1,14 @@
 """Claimed jobs end as they should in a real ledger and spool, with real children; the model alone is a fake."""
 
+import threading
 from io import BytesIO
 
 import pydicom
 import pytest
 from pydicom.uid import generate_uid
 
-from dicom_node.analyse.examine import Examiner
+from dicom_node.analyse.examine import BATCH, Examiner
+from dicom_node.analyse.order import Encodes, Kept, Order
 from dicom_node.domain import InstanceState, JobState, Kind, Profile, Reason
 from dicom_node.errors import OutOfRoom
 from dicom_node.ledger import findings, instances, jobs, results, studies
@@ -16,6 +18,7 @@ from tests import datasets
 from tests.analyse import bad_files
 from tests.analyse.bench import NOW, Bench
 from tests.analyse.conftest import Node, with_lesion
+from tests.waiting import wait_for
 
 
 def test_a_chest_ends_as_findings_and_results(bench: Bench):
@@ -208,6 +211,85 @@ def test_a_model_that_fails_ends_the_process_and_counts_an_attempt(bench: Bench)
     assert (ended.state, ended.attempts) == (JobState.QUEUED, 1)
     assert "the device is gone" in ended.last_error
     assert not bench.worker.busy
+
+
+def test_it_claims_no_more_than_may_be_in_memory_and_goes_on_while_the_model_is_busy(bench: Bench):
+    bench.predictor.go.clear()
+    arrived = [bench.node.arrive(with_lesion()) for _ in range(2 * bench.worker._most)]
+    bench.worker.step(0)
+    wait_for("all that was claimed to be read", lambda: (bench.worker.step(0), not bench.examiner._decoding)[1])
+    assert len(bench.worker._held) == bench.examiner.most
+    bench.predictor.go.set()
+    bench.work()
+    assert {bench.job(one.instance_id).state for one in arrived} == {JobState.DONE}
+    assert max(bench.predictor.batches) == BATCH
+
+
+class Breaks:
+    """Encodes nothing, for a reason that nobody foresaw."""
+
+    def encode(self, order: Order) -> Kept:
+        raise KeyError(str(order.header.PatientName))
+
+
+def test_results_that_cannot_be_made_cost_their_own_job_an_attempt_and_no_other(bench: Bench):
+    arrived = bench.node.arrive(with_lesion())
+    encoders, bench.worker._finisher._encoders = bench.worker._finisher._encoders, Breaks()
+    bench.work()
+    job = bench.job(arrived.instance_id)
+    assert (job.state, job.attempts) == (JobState.QUEUED, 1)
+    assert job.last_error == "its results cannot be made (KeyError)", "and it quotes nobody"
+    bench.worker._finisher._encoders = encoders
+    other = bench.node.arrive(with_lesion())
+    bench.now += 1000
+    bench.work()
+    assert {bench.job(one.instance_id).state for one in (arrived, other)} == {JobState.DONE}
+
+
+class Slow:
+    """Encodes when told to."""
+
+    def __init__(self, encoders: Encodes) -> None:
+        self._encoders = encoders
+        self.go = threading.Event()
+        self.asked = 0
+
+    def encode(self, order: Order) -> Kept:
+        self.asked += 1
+        assert self.go.wait(20)
+        return self._encoders.encode(order)
+
+
+def test_while_one_image_is_encoded_the_model_looks_at_the_next(bench: Bench):
+    slow = Slow(bench.worker._finisher._encoders)
+    bench.worker._finisher._encoders = slow
+    first = bench.node.arrive(with_lesion())
+    wait_for("the first to be encoded", lambda: (bench.worker.step(0), slow.asked)[1])
+    second = bench.node.arrive(with_lesion())
+    wait_for("the second to be predicted", lambda: (bench.worker.step(0), bench.predictor.batches == [1, 1])[1])
+    assert bench.job(first.instance_id).state is JobState.RUNNING
+    slow.go.set()
+    bench.work()
+    assert {bench.job(one.instance_id).state for one in (first, second)} == {JobState.DONE}
+
+
+def test_what_runs_alone_waits_for_what_is_being_encoded(bench: Bench):
+    slow = Slow(bench.worker._finisher._encoders)
+    bench.worker._finisher._encoders = slow
+    bench.node.arrive(with_lesion())
+    wait_for("the first to be encoded", lambda: (bench.worker.step(0), slow.asked)[1])
+    tried = bench.node.arrive(with_lesion())
+    with bench.node.ledger.transaction() as tx:
+        jobs.claim(tx, owner="dead", now=NOW, lease=10, limit=1)
+        jobs.reclaim_expired(tx, now=NOW + 20, attempts_allowed=4)
+    bench.now += 30
+    for _ in range(20):
+        bench.worker.step(0.01)
+    assert bench.predictor.batches == [1], "the second is claimed, and not begun"
+    assert len(bench.worker._alone) == 1
+    slow.go.set()
+    bench.work()
+    assert bench.job(tried.instance_id).state is JobState.DONE
 
 
 class FullSpool(Spool):
