@@ -135,12 +135,11 @@ class NetworkPredictor:
         return [self._predict(film, reading) for film, reading in zip(films, self._read(films), strict=True)]
 
     def _predict(self, film: Film, reading: Reading) -> Prediction:
-        rows, columns = film.pixels.shape
         calibration = self._description.calibration
         return Prediction(
             score=image_score(reading, calibration),
             frontal_chest=self._gate.frontal_chest(reading.pooled),
-            candidates=candidates(reading, (rows, columns), calibration, self.manifest.floor),
+            candidates=candidates(reading, film.shape, calibration, self.manifest.floor),
         )
 
     def _read(self, films: Sequence[Film]) -> list[Reading]:
