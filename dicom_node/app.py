@@ -17,11 +17,13 @@ from dicom_node.errors import NodeError
 DRAIN_DEADLINE = 20.0
 
 
-def _room(role: Role, renewals: Iterator[Settings]) -> Callable[[Settings, threading.Event], None]:
+def _room(
+    role: Role, renewals: Iterator[Settings], listening: Callable[[], None]
+) -> Callable[[Settings, threading.Event], None]:
     if role is Role.RECEIVE:
         from dicom_node.receive import role as receive
 
-        return functools.partial(receive.run, renewals=renewals)
+        return functools.partial(receive.run, renewals=renewals, listening=listening)
     if role is Role.CONCLUDE:
         from dicom_node.conclude.role import run
     elif role is Role.ANALYSE:
@@ -35,7 +37,7 @@ def _room(role: Role, renewals: Iterator[Settings]) -> Callable[[Settings, threa
 
 
 def run_role(role: Role, settings_path: Path, *, supervised: bool = False) -> None:
-    """Run one role until SIGTERM or SIGINT or, where `supervised`, until the supervisor's pipe on stdin ends.
+    """Run one role until SIGTERM or SIGINT or, where `supervised`, until the supervisor's end of stdin is closed.
 
     At SIGHUP the receive role reads its settings and certificates again and drops nobody; every other role drains
     and ends, so that whoever keeps it starts it with the new ones.
@@ -56,11 +58,12 @@ def run_role(role: Role, settings_path: Path, *, supervised: bool = False) -> No
     reads_again = role is Role.RECEIVE and not sys.stderr.isatty()
     signal.signal(signal.SIGHUP, lambda *_: hangups.put(1) if reads_again else stop.set())
     if supervised:
-        threading.Thread(target=_stop_at_end_of_pipe, args=(stop,), name="supervisor-pipe", daemon=True).start()
+        threading.Thread(target=_stop_without_supervisor, args=(stop,), name="supervisor", daemon=True).start()
     threading.Thread(target=_leave_after_deadline, args=(stop,), name="drain-deadline", daemon=True).start()
     trail.application(starts=True)
     try:
-        _room(role, _renewals(settings_path, hangups))(settings, stop)
+        listening = _say_that_it_listens if supervised else lambda: None
+        _room(role, _renewals(settings_path, hangups), listening)(settings, stop)
     finally:
         trail.application(starts=False)
         trail.close()
@@ -81,8 +84,14 @@ def _renewals(settings_path: Path, hangups: "queue.SimpleQueue[int]") -> Iterato
             yield settings
 
 
-def _stop_at_end_of_pipe(stop: threading.Event) -> None:
-    """The supervisor holds the other end: when it dies, however it dies, the pipe ends and so do we."""
+def _say_that_it_listens() -> None:
+    """The supervisor starts the other roles then; stdin is its socket, and nobody else's."""
+    with contextlib.suppress(OSError):
+        os.write(0, b"!")
+
+
+def _stop_without_supervisor(stop: threading.Event) -> None:
+    """The supervisor holds the other end: when it dies, however it dies, there is nothing more to read, and we end."""
     with contextlib.suppress(OSError):
         while os.read(0, 64):
             pass

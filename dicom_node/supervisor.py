@@ -1,9 +1,11 @@
 """`chexnode serve`: brings the ledger forward, then keeps one exec'd process a role alive until told to stop."""
 
+import contextlib
 import fcntl
 import os
 import queue
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -23,12 +25,14 @@ RESTART_FIRST = 0.5
 RESTART_LONGEST = 30.0
 #: seconds after which a role counts as started well
 GROWN_UP = 60.0
+#: seconds that the other roles wait for receive to listen: to load them all at once would make senders wait for torch
+RECEIVE_FIRST = 5.0
 #: seconds that the supervisor waits for a role beyond the role's own deadline, before it kills it
 GRACE = 3.0
 
 
 class RoleKeeper(threading.Thread):
-    """Keeps one role's process alive; the process's stdin is a pipe whose other end only the supervisor holds."""
+    """Keeps one role's process alive; the process's stdin is a socket whose other end only the supervisor holds."""
 
     def __init__(self, role: Role, settings_path: Path, stop: threading.Event) -> None:
         super().__init__(name=f"keeper-{role.value}")
@@ -36,6 +40,9 @@ class RoleKeeper(threading.Thread):
         self._command = [sys.executable, "-m", "dicom_node.app", role.value, str(settings_path)]
         self._stopping = stop
         self._process: subprocess.Popen[bytes] | None = None
+        self._lifeline: socket.socket | None = None
+        #: the process said that peers may call, or ended without
+        self.listens = threading.Event()
         self._starting = threading.Lock()
         self._renewing = threading.Event()
 
@@ -58,10 +65,21 @@ class RoleKeeper(threading.Thread):
         with self._starting:
             if self._stopping.is_set():
                 return None
-            # a session of its own: a Ctrl-C on the terminal reaches the supervisor alone, which then drains the roles
-            self._process = subprocess.Popen(self._command, stdin=subprocess.PIPE, start_new_session=True)  # noqa: S603 - our own module
+            if self._lifeline is not None:
+                self._lifeline.close()
+            self._lifeline, theirs = socket.socketpair()
+            with theirs:
+                # a session of its own: a Ctrl-C on the terminal reaches the supervisor alone, which drains the roles
+                self._process = subprocess.Popen(self._command, stdin=theirs.fileno(), start_new_session=True)  # noqa: S603 - our own module
+            if not self.listens.is_set():
+                threading.Thread(target=self._hear, args=(self._lifeline,), daemon=True).start()
         log.info("role started", child=self.role.value, pid=self._process.pid)
         return self._process
+
+    def _hear(self, lifeline: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            lifeline.recv(1)
+        self.listens.set()
 
     def renew(self) -> None:
         """Have the process take new settings: see app.run_role."""
@@ -73,8 +91,9 @@ class RoleKeeper(threading.Thread):
     def drain(self) -> None:
         """Ask the process to finish what it holds; call once the stop event is set."""
         with self._starting:
-            if self._process is not None and self._process.stdin is not None:
-                self._process.stdin.close()
+            if self._lifeline is not None:
+                with contextlib.suppress(OSError):
+                    self._lifeline.shutdown(socket.SHUT_WR)
 
     def end(self, deadline: float) -> None:
         """Wait for the process until `deadline` (monotonic seconds), then kill it."""
@@ -102,8 +121,12 @@ def serve(settings_path: Path) -> None:
     told: queue.SimpleQueue[int] = queue.SimpleQueue()
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, lambda number, _: told.put(number))
-    keepers = [RoleKeeper(role, settings_path.resolve(), stop) for role in Role]
-    for keeper in keepers:
+    roles = (Role.RECEIVE, *(role for role in Role if role is not Role.RECEIVE))
+    keepers = [RoleKeeper(role, settings_path.resolve(), stop) for role in roles]
+    receive, *others = keepers
+    receive.start()
+    receive.listens.wait(RECEIVE_FIRST)
+    for keeper in others:
         keeper.start()
     # a terminal that closes means "stop", not "read the settings again"
     while told.get() == signal.SIGHUP and not sys.stderr.isatty():

@@ -1,15 +1,19 @@
 """`chexnode serve` as a process: it keeps its roles alive, and none of them outlives it."""
 
+import contextlib
+import json
 import os
 import signal
 import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
 
+from dicom_node.supervisor import RECEIVE_FIRST
 from tests.peers import association, echoed, echoscu, free_port
 from tests.site import configure
 from tests.waiting import wait_for
@@ -21,8 +25,8 @@ PATIENCE = 90
 class Served:
     """One node in a folder, and what may be seen of it from outside."""
 
-    def __init__(self, folder: Path) -> None:
-        self.port = free_port()
+    def __init__(self, folder: Path, port: int | None = None) -> None:
+        self.port = port or free_port()
         self.configuration = configure(folder, port=self.port, archive_port=free_port())
         self._log = folder / "serve.log"
         self.process = self.serve()
@@ -54,24 +58,40 @@ class Served:
                 found[words[words.index(b"dicom_node.app") + 1].decode()] = int(entry.name)
         return found
 
+    def when(self, **said: str) -> datetime:
+        """When the first line that says so was written."""
+        lines = (json.loads(line) for line in self.log().splitlines() if line.startswith("{"))
+        return next(datetime.fromisoformat(line["timestamp"]) for line in lines if said.items() <= line.items())
+
     def log(self) -> str:
         return self._log.read_text(errors="replace")
 
 
+@contextlib.contextmanager
+def serving(folder: Path, port: int | None = None) -> Iterator[Served]:
+    node = Served(folder, port)
+    try:
+        yield node
+    finally:
+        if node.process.poll() is None:
+            node.process.terminate()
+            node.process.wait(60)
+        wait_for("every role to leave", lambda: not node.roles(), seconds=60)
+
+
 @pytest.fixture
 def node(tmp_path: Path) -> Iterator[Served]:
-    node = Served(tmp_path)
-    wait_for("the node to listen", node.listens, seconds=PATIENCE)
-    yield node
-    if node.process.poll() is None:
-        node.process.terminate()
-        node.process.wait(60)
-    wait_for("every role to leave", lambda: not node.roles(), seconds=60)
+    with serving(tmp_path) as node:
+        wait_for("the node to listen", node.listens, seconds=PATIENCE)
+        yield node
 
 
 def test_it_runs_a_process_a_role_and_drains_when_told(node: Served) -> None:
     wait_for("four roles", lambda: set(node.roles()) == {"receive", "analyse", "conclude", "deliver"}, seconds=PATIENCE)
     assert echoed(echoscu(node.port, calling="ARCHIVE"))
+    # torch loads once senders are let in, or when they have waited for too long
+    waited = node.when(child="receive") + timedelta(seconds=RECEIVE_FIRST - 0.1)
+    assert node.when(child="analyse") > min(node.when(event="listening"), waited)
     node.process.terminate()
     assert node.process.wait(60) == 0
     assert node.roles() == {}
@@ -91,6 +111,13 @@ def test_a_role_that_dies_is_started_again_and_the_others_go_on(node: Served) ->
     assert {role: pid for role, pid in after.items() if role != "receive"} == {
         role: pid for role, pid in before.items() if role != "receive"
     }
+
+
+def test_a_port_that_is_taken_keeps_no_other_role_from_its_work(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other, serving(tmp_path, other.getsockname()[1]) as node:
+        others = {"analyse", "conclude", "deliver"}
+        wait_for("the other roles", lambda: others <= set(node.roles()), seconds=PATIENCE)
+        wait_for("a word of it", lambda: "receive.host/port: cannot listen" in node.log(), seconds=PATIENCE)
 
 
 def test_no_role_outlives_a_supervisor_that_was_killed(node: Served) -> None:

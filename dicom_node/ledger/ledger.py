@@ -64,9 +64,6 @@ class Ledger:
 
         For `serve`, `demo` and tests. Raises what open() does; SchemaMismatch for a newer version's ledger.
         """
-        # Alembic loads slowly, and only here
-        from dicom_node.ledger.migrations import upgrade
-
         parsed = engines.parse(url)
         if parsed.get_backend_name() == "sqlite":
             database = Path(str(parsed.database))
@@ -75,6 +72,11 @@ class Ledger:
         engine = engines.connect(parsed)
         try:
             with engines.our_errors(parsed.render_as_string(hide_password=True)), engine.begin() as tx:
+                if _revision(tx) == schema.REVISION:
+                    return
+                # Alembic loads slowly, so only where there is something for it to do
+                from dicom_node.ledger.migrations import upgrade
+
                 upgrade(tx)
         finally:
             engine.dispose()
@@ -159,11 +161,19 @@ def run_folder(url: URL) -> Path:
 
 def _check_schema(engine: Engine, where: str) -> None:
     with engine.connect().execution_options(**{engines.READ_ONLY: True}) as connection:
-        if not inspect(connection).has_table("alembic_version"):
-            raise SchemaMismatch(f"{where} is no ledger of chexnode yet: `chexnode serve` makes it")
-        found = connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
+        found = _revision(connection)
+    if found is None:
+        raise SchemaMismatch(f"{where} is no ledger of chexnode yet: `chexnode serve` makes it")
     if found != schema.REVISION:
         raise SchemaMismatch(
             f"the ledger {where} has schema {found}, this chexnode needs {schema.REVISION}: stop every role and "
             "start `chexnode serve` of the newer version, which brings it forward"
         )
+
+
+def _revision(connection: Connection) -> str | None:
+    """The migration that a ledger was brought forward to; None: it is none yet."""
+    if not inspect(connection).has_table("alembic_version"):
+        return None
+    found: str | None = connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
+    return found
