@@ -121,7 +121,7 @@ class _Senders:
                     size,
                     to,
                     f"{statistics.median(self._cpu[size, to]):.2f}",
-                    *(f"{statistics.median(rates[name]):.0f}" for name in ("chexnode", "storescu")),
+                    *(f"{statistics.median(rates[name]):.3g}" for name in ("chexnode", "storescu")),
                 ]
                 for (size, to), rates in self._rates.items()
             ],
@@ -145,7 +145,7 @@ def _row(name: str, rates: Mapping[str, list[float]], size: float, *, note: str,
         target=target,
         command=COMMAND,
         figures={
-            who: f"{statistics.median(values):.0f}/s, {statistics.median(values) * size / 1e6:.0f} MB/s"
+            who: f"{statistics.median(values):.3g}/s, {statistics.median(values) * size / 1e6:.3g} MB/s"
             for who, values in rates.items()
         },
         note=f"{note} Medians of {_ROUNDS} rounds.",
