@@ -14,6 +14,7 @@ from torch.nn import functional
 from model import predictor as module
 from model.contract import Candidate, Film, ModelError, Prediction, Predictor
 from model.film import film_from
+from model.fusion import Boxes
 from model.predictor import load_predictor
 from training.datalist import Status, iou, read_nih
 from training.dataset import open_film, open_picture
@@ -145,6 +146,20 @@ def test_one_prediction_a_film_in_order(predictor: Predictor) -> None:
     alone = [predictor.predict([film])[0] for film in films]
     assert [p.score for p in together] == pytest.approx([p.score for p in alone], abs=1e-4)
     assert predictor.predict([]) == []
+
+
+def test_findings_are_counted_in_pixels_of_the_data_set(predictor: module.NetworkPredictor) -> None:
+    """Also where the film shows it at a lower resolution."""
+    boxes = Boxes(np.array([[0.2, 0.1, 0.6, 0.5]], np.float32), np.array([0.9], np.float32))
+    reading = module.Reading(boxes, np.full((72, 72), 0.9, np.float32), 2.0, predictor._gate.mean.astype(np.float32))
+    pixels = np.zeros((500, 400), np.uint16)
+    for film, rows, columns in (
+        (Film(pixels=pixels), 500, 400),
+        (Film(pixels=pixels, native=(2000, 1600)), 2000, 1600),
+    ):
+        (candidate,) = predictor._predict(film, reading).candidates
+        assert candidate.box == pytest.approx((0.2 * columns, 0.1 * rows, 0.6 * columns, 0.5 * rows))
+        assert candidate.mask.shape == pytest.approx((0.4 * rows, 0.4 * columns), abs=2)
 
 
 def test_threads_do_not_mix_their_films(predictor: Predictor) -> None:
