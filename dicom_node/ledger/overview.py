@@ -256,15 +256,12 @@ def _destination(tx: Connection, name: str) -> DestinationView:
     uncommitted = in_state(delivery.c.state, DeliveryState.UNCOMMITTED)
     waiting = select(delivery.c.ended_at).where(uncommitted, here).limit(MOST_COUNTED).subquery()
     latest = (
-        select(delivery.c.last_error, delivery.c.not_before)
+        select(delivery.c.last_error)
         .where(pending, here)
         .order_by(delivery.c.not_before.desc(), delivery.c.id.desc())
         .limit(_LATEST)
-        .subquery()
     )
-    last_error = tx.execute(
-        select(latest.c.last_error).where(latest.c.last_error != "").order_by(latest.c.not_before.desc()).limit(1)
-    ).scalar()
+    last_error = next(filter(None, tx.execute(latest).scalars()), "")
     return DestinationView(
         destination=name,
         pending=_count(tx, delivery.c.id, pending, here)
@@ -275,5 +272,5 @@ def _destination(tx: Connection, name: str) -> DestinationView:
         uncommitted_since=tx.execute(select(func.min(waiting.c.ended_at))).scalar(),
         oldest=oldest,
         last_success=max((when for when in successes if when is not None), default=None),
-        last_error=last_error or "",
+        last_error=last_error,
     )
