@@ -40,9 +40,10 @@ class Image:
 
     @classmethod
     def of(cls, rows: int, columns: int) -> "Image":
-        """One of 2 · rows · columns bytes and a header."""
+        """One of 2 · rows · columns bytes and a header; what it shows no receiver looks at."""
         uid = fresh_uid()
-        dataset = datasets.chest(rows, columns, SOPInstanceUID=uid, StudyInstanceUID=fresh_uid())
+        dataset = datasets.chest(16, 16, SOPInstanceUID=uid, StudyInstanceUID=fresh_uid())
+        dataset.Rows, dataset.Columns, dataset.PixelData = rows, columns, os.urandom(2 * rows * columns)
         encoded = datasets.data_set_bytes(dataset)
         return cls(sop_class_uid=str(dataset.SOPClassUID), data_set=encoded, at=encoded.index(uid.encode()))
 
