@@ -5,13 +5,16 @@ only a C-STORE's response carries (PS3.7 Table 9.3-2): so the archive may be any
 """
 
 import contextlib
+import re
 import socket
 import threading
 import time
 from types import TracebackType
 from typing import Self
 
-_AFFECTED = b"\x00\x00\x00\x10"
+#: its tag, and the length of its value
+_AFFECTED = re.compile(rb"\x00\x00\x00\x10([\x01-\x40]\x00\x00\x00)")
+_UID = re.compile(rb"[0-9.]{1,64}")
 _PIECE = 1 << 18
 
 
@@ -67,11 +70,11 @@ class Relay:
 
     def _note(self, said: bytes) -> None:
         now = time.time()
-        at = said.find(_AFFECTED)
-        while at >= 0:
-            length = int.from_bytes(said[at + 4 : at + 8], "little")
-            uid = said[at + 8 : at + 8 + length].decode("ascii", "replace").rstrip("\0")
+        for found in _AFFECTED.finditer(said):
+            length = int.from_bytes(found[1], "little")
+            uid = said[found.end() : found.end() + length].rstrip(b"\0")
+            if not _UID.fullmatch(uid):  # an association's acceptance has such octets by chance
+                continue
             with self._changed:
-                self._answered.setdefault(uid, now)
+                self._answered.setdefault(uid.decode("ascii"), now)
                 self._changed.notify_all()
-            at = said.find(_AFFECTED, at + 8)

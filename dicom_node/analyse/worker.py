@@ -92,13 +92,14 @@ class Worker:
         return bool(self._held)
 
     def step(self, timeout: float) -> None:
-        """Claim what there is room for, and move on what moves within `timeout` seconds.
+        """Move on what moves within `timeout` seconds, then claim what there is room for.
 
         Raises ModelError, after which the process should start anew, and what the ledger raises; its jobs are
         queued again then, or will be once their leases have ended.
         """
-        self._claim()
         self._progress(timeout)
+        # afterwards: what has just been finished makes room, and nothing may wake it before that is taken
+        self._claim()
 
     def drain(self, seconds: float) -> None:
         """Finish what is under way for `seconds` at most, and give the rest back uncounted."""
