@@ -181,8 +181,8 @@ def _memory(scratch: Path, image: Image) -> Iterator[Row]:
         command=COMMAND,
         figures=told,
         note=(
-            "Most resident memory (file pages aside) while associations bring an instance each, sampled each 5 ms, less "
-            "what a fresh receiver has after its first one."
+            "Most resident memory (file pages aside) while associations bring an instance each, sampled each 5 ms, "
+            "less what a fresh receiver has after its first one."
         ),
     )
     yield Row(
