@@ -27,6 +27,7 @@ from benchmarks.network_alone import network_alone
 from benchmarks.record import Outcome, Row, Section, Table
 from benchmarks.serving import ARCHIVE, CALLED, CALLING, Serving
 from dicom_node.analyse.role import threads
+from dicom_node.demo.chest import Radiograph
 
 MINUTES = 5
 COMMAND = "python -m benchmarks.backfill"
@@ -109,7 +110,7 @@ def run(tell: Tell, scratch: Path) -> Outcome:
             keeps_films=True,
             pids=lambda: {plugged.pid: "Orthanc with the plugin"},
         )
-        files = _Files(scratch / "films")
+        files = _Files(scratch / "films", *shown)
         measured = interleaved(
             {
                 way.name: lambda way=way: way.images_a_second(files.fresh())  # type: ignore[misc]
@@ -130,10 +131,10 @@ def run(tell: Tell, scratch: Path) -> Outcome:
 class _Files:
     """Films that nobody has seen: those of a round replace the ones of the round before."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, marked: Radiograph, unmarked: Radiograph) -> None:
         folder.mkdir()
         self._folder = folder
-        self._films = (abnormal(), abnormal(), clean())
+        self._films = (marked, marked, unmarked)
         self._number = 0
 
     def fresh(self) -> list[Path]:

@@ -21,6 +21,11 @@ PEERS = (
             or any(Path("/usr/lib/orthanc").glob("**/libOrthancDicomWeb*"))
         ),
     ),
+    (
+        "Orthanc's Python plugin",
+        "orthanc-python",
+        lambda: Path("/usr/share/orthanc/plugins/libOrthancPython.so").exists(),
+    ),
     ("PostgreSQL", "postgresql", lambda: any(Path("/usr/lib/postgresql").glob("*/bin/initdb"))),
     ("TLS, with certificates of their own", "openssl", lambda: shutil.which("openssl")),
     ("a small disk that fills", "e2fsprogs", lambda: shutil.which("mkfs.ext4")),
