@@ -9,6 +9,7 @@ runs from the first byte sent until the archive counts the last result. The node
 films it would be a tail of ten seconds, of these few it would be most of the time.
 """
 
+import contextlib
 import os
 import statistics
 import subprocess
@@ -69,11 +70,12 @@ class Way:
                 raise RuntimeError(f"{self.name}: {expected - self.archive.count()} objects have not come")
             time.sleep(0.05)
         taken = time.perf_counter() - started
+        self.memory = dict.fromkeys(self.spent, 0.0)
         for pid, process in processes.items():
-            self.spent[process] = self.spent.get(process, 0.0) + cpu_seconds(pid) - before[pid]
-        self.memory = {}
-        for pid, process in processes.items():
-            self.memory[process] = self.memory.get(process, 0.0) + resident_bytes(pid) / (1 << 20)
+            # a child that was replaced meanwhile counts in its parent's awaited ones
+            with contextlib.suppress(FileNotFoundError):
+                self.spent[process] = self.spent.get(process, 0.0) + cpu_seconds(pid) - before[pid]
+                self.memory[process] = self.memory.get(process, 0.0) + resident_bytes(pid) / (1 << 20)
         self.films += len(paths)
         return len(paths) / taken
 
@@ -98,7 +100,7 @@ def run(tell: Tell, scratch: Path) -> Outcome:
             archive=archive,
             keeps_films=False,
             pids=lambda: {
-                **{pid: role_of(pid).partition(" --config")[0] for pid in descendants(serving.pid)},
+                **{pid: _process(pid) for pid in descendants(serving.pid)},
                 archive.pid: "Orthanc, the archive",
             },
         )
@@ -147,6 +149,11 @@ class _Files:
             paths.append(write(self._folder, self._films[number % 3], self._number))
         os.sync()
         return paths
+
+
+def _process(pid: int) -> str:
+    """What a process of the node is, however many there are of it."""
+    return role_of(pid).partition(" --config")[0].removeprefix("-m ").rstrip(" 0123456789")
 
 
 def _results(films: int) -> int:
