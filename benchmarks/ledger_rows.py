@@ -90,7 +90,7 @@ def _in_one_go(connection: DBAPIConnection, record: ConnectionPoolEntry) -> None
     """It is filled at once or not at all; what is measured later has connections of its own."""
     del record
     cursor = connection.cursor()
-    for pragma in ("synchronous=OFF", "cache_size=-262144", "foreign_keys=OFF"):
+    for pragma in ("journal_mode=OFF", "synchronous=OFF", "cache_size=-262144", "foreign_keys=OFF"):
         cursor.execute(f"PRAGMA {pragma}")
     cursor.close()
 
