@@ -148,7 +148,8 @@ def _half_rows(compared: Mapping[str, Compared]) -> list[Row]:
                     "findings": str(findings),
                     "confidence": f"± {max(one.confidence for one in compared.values()):.3f}",
                 },
-                note="a finding whose confidence lies at the operating point itself may fall on either side of it",
+                note="of those above the operating point of either; the other's confidence may lie 0.05 below it, as in"
+                " the tests that a film of any size gives the same findings",
             )
         )
     return rows
@@ -207,7 +208,7 @@ def _pieces(path: Path, whole: float) -> Table:
             raw[::4, ::4].ravel(), minlength=1 << 16
         ),
         "looked up: Modality LUT, VOI, presentation, as one table": lambda: film_from(dataset),
-        "(the same as table[pixels], as it was)": lambda: index[raw],
+        "(by numpy's own indexing, as it was)": lambda: index[raw],
         "SHA-256 of the picture": lambda: sha256(film.pixels.data).digest(),
         "one copy of the film, for comparison": lambda: np.copyto(spare, film.pixels),
     }
