@@ -145,9 +145,9 @@ class _Process:
     role: str
     #: seconds on a CPU while it was watched
     cpu: float = 0.0
-    #: times that one of its threads went to sleep, and which threads those were
+    #: times that one of its threads went to sleep, and how often each did that does
     sleeps: int = 0
-    threads: dict[str, int] = field(default_factory=dict)
+    threads: list[int] = field(default_factory=list)
     #: bytes: its own, and those with its share of what it has in common with others
     unique: int = 0
     proportional: int = 0
@@ -161,25 +161,25 @@ def _watch(supervisor: int) -> list[_Process]:
     watched = []
     for pid in pids:
         one = _Process(role=role_of(pid))
-        for thread, (name, cpu, sleeps) in _threads(pid).items():
-            _, cpu_before, sleeps_before = before[pid].get(thread, (name, 0.0, 0))
+        for thread, (cpu, sleeps) in _threads(pid).items():
+            cpu_before, sleeps_before = before[pid].get(thread, (0.0, 0))
             one.cpu += cpu - cpu_before
             one.sleeps += sleeps - sleeps_before
             if sleeps > sleeps_before:
-                one.threads[name] = one.threads.get(name, 0) + sleeps - sleeps_before
+                one.threads.append(sleeps - sleeps_before)
         one.unique, one.proportional = _memory(pid)
         watched.append(one)
     return watched
 
 
-def _threads(pid: int) -> dict[int, tuple[str, float, int]]:
-    """Of each thread its name, its CPU seconds, and how often it slept of its own accord."""
+def _threads(pid: int) -> dict[int, tuple[float, int]]:
+    """Of each thread its CPU seconds, and how often it slept of its own accord."""
     found = {}
     for task in Path(f"/proc/{pid}/task").iterdir():
         with contextlib.suppress(FileNotFoundError):  # it ended
             status = dict(line.split(":", 1) for line in (task / "status").read_text().splitlines() if ":" in line)
             on_cpu = int((task / "schedstat").read_text().split()[0]) / 1e9
-            found[int(task.name)] = (status["Name"].strip(), on_cpu, int(status["voluntary_ctxt_switches"]))
+            found[int(task.name)] = (on_cpu, int(status["voluntary_ctxt_switches"]))
     return found
 
 
@@ -258,14 +258,14 @@ def _processes(watched: list[_Process]) -> Table:
             f"{one.proportional / (1 << 20):.0f}",
             f"{1e3 * one.cpu / _WATCHED:.2f}",
             f"{one.sleeps / _WATCHED:.2f}",
-            ", ".join(f"{name} {count / _WATCHED:.2f}" for name, count in sorted(one.threads.items())),
+            " + ".join(f"{count / _WATCHED:.2f}" for count in sorted(one.threads, reverse=True)),
         ]
         for one in watched
     ]
     return Table(
         section=_SECTION,
         title="Each process at rest",
-        head=["process", "USS, MiB", "PSS, MiB", "CPU, ms/s", "wake-ups/s", "of which threads"],
+        head=["process", "USS, MiB", "PSS, MiB", "CPU, ms/s", "wake-ups/s", "by threads"],
         rows=rows,
         note="USS: its own; PSS: with its share of what several have in common. Told 5 s after the model was ready.",
     )
