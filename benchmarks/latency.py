@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 from pathlib import Path
 
@@ -147,9 +148,8 @@ def _run(tell: Tell, scratch: Path, archive_port: int) -> Outcome:
     for quiet_period, count in ((0.0, ONE_BY_ONE), (_SHORT, ONE_BY_ONE), (_DEFAULT, DEFAULT_ONES)):
         tell(f"a node with a quiet period of {quiet_period:g} s starts")
         with Measuring(scratch / f"quiet-{quiet_period:g}", archive_port, quiet_period) as measuring:
-            sent = measuring.one_by_one(
-                wanted, count, lambda number, of=count, q=quiet_period: tell(f"quiet period {q:g} s: {number} of {of}")
-            )
+            said = f"quiet period {quiet_period:g} s, of {count} studies number"
+            sent = measuring.one_by_one(wanted, count, partial(_tell_number, tell, said))
             plain[quiet_period] = measuring.journeys(sent)
             if quiet_period == _SHORT:
                 tell(f"{AT_ONCE} studies at once")
@@ -163,6 +163,10 @@ def _run(tell: Tell, scratch: Path, archive_port: int) -> Outcome:
         tables=[_way(plain[0.0])],
         plots=[_plot(plain, loaded)],
     )
+
+
+def _tell_number(tell: Tell, said: str, number: int) -> None:
+    tell(f"{said} {number}")
 
 
 def _rows(plain: dict[float, list[Journey]]) -> list[Row]:

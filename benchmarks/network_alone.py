@@ -13,9 +13,10 @@ from dicom_node.analyse.examine import BATCH, BATCH_ON_GPU
 from dicom_node.analyse.role import threads
 from dicom_node.demo.chest import BITS, Radiograph
 from model.contract import Film
+from model.device import at_precision, ways_on
 from model.folding import folded
 from model.gate import take_gate
-from model.network import LocalizationUNet
+from model.network import Heads, LocalizationUNet
 from model.onnx import OnnxNetwork, available, load_graph
 from model.predictor import load_predictor
 from model.reading import Looks, inputs, look
@@ -55,7 +56,7 @@ def network_alone(tell: Tell, films: Sequence[Radiograph]) -> NetworkAlone:
     batch = [shown[number % len(shown)] for number in range(size)]
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     network = _network(device)
-    kind = torch.float32 if device.type == "cpu" else torch.bfloat16
+    kind = ways_on(device)[0].precision
     brought_down = inputs(batch, looks.sizes)
     pictures = [picture.to(device, kind) for picture in brought_down]
 
@@ -88,8 +89,11 @@ def network_alone(tell: Tell, films: Sequence[Radiograph]) -> NetworkAlone:
     )
 
 
-def _network(device: torch.device) -> Callable[[torch.Tensor], object]:
-    """As the node has it on this device: ONNX Runtime on a CPU where it is installed, bf16 on a GPU."""
+def _network(device: torch.device) -> Callable[[torch.Tensor], Heads]:
+    """As the node has it on this device: ONNX Runtime on a CPU where it is installed; on a GPU at its precision.
+
+    There kernel by kernel, and not as the node's CUDA graph: a batch's kernels outlast their launches by far.
+    """
     description = describe()
     tensors = load_tensors(description)
     take_gate(tensors)
@@ -98,8 +102,7 @@ def _network(device: torch.device) -> Callable[[torch.Tensor], object]:
     graph = load_graph(description)
     if device.type == "cpu" and graph is not None and available():
         return OnnxNetwork(graph, network)
-    fast = folded(network).to(device=device, memory_format=torch.channels_last)
-    return fast if device.type == "cpu" else fast.to(torch.bfloat16)
+    return at_precision(folded(network), ways_on(device)[0].precision, device)
 
 
 def _median(work: Callable[[], object], wait: Callable[[], None]) -> float:

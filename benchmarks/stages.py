@@ -27,7 +27,10 @@ from benchmarks.record import Outcome, Row, Section, Table
 MINUTES = 2
 COMMAND = "python -m benchmarks.stages"
 #: films that each run analyses, and how many of the first do not count: caches fill, batches form
-FILMS, FIRST = 40, 8
+FILMS, FIRST = 48, 8
+#: films at the end whose CPU does not count: as many as the role holds, so that those in its hands are as many at both
+#: ends of what counts
+_LAST = 12
 #: decoders that are tried
 DECODERS = (1, 2)
 #: seconds that a run may take
@@ -68,15 +71,18 @@ def analyse(queued: Queued, decoders: int) -> Ran:
         )
     try:
         before: dict[int, float] = {}
+        spent: dict[int, float] = {}
         deadline = time.monotonic() + _PATIENCE
         while (done := queued.analysed()) is not None and len(done) < queued.films:
             if process.poll() is not None or time.monotonic() > deadline:
                 raise RuntimeError(f"the role did not analyse every film: {queued.log.read_text()[-2000:]}")
             if len(done) >= FIRST and not before:
                 before = {pid: cpu_seconds(pid) for pid in descendants(process.pid)}
-                counted = len(done)
+                begun = len(done)
+            if len(done) >= queued.films - _LAST and before and not spent:
+                spent = {pid: cpu_seconds(pid) - seconds for pid, seconds in before.items()}
+                counted = len(done) - begun
             time.sleep(0.02)
-        spent = {pid: cpu_seconds(pid) - seconds for pid, seconds in before.items()}
         names = {pid: _name(pid) for pid in before}
     finally:
         process.send_signal(signal.SIGTERM)
@@ -84,7 +90,7 @@ def analyse(queued: Queued, decoders: int) -> Ran:
     times = [datetime.fromisoformat(line["timestamp"]).timestamp() for line in done]
     cpu: dict[str, float] = {}
     for pid, seconds in spent.items():
-        cpu[names[pid]] = cpu.get(names[pid], 0.0) + 1000 * seconds / (len(done) - counted)
+        cpu[names[pid]] = cpu.get(names[pid], 0.0) + 1000 * seconds / counted
     return Ran(
         decoders=decoders,
         images_a_second=(len(times) - FIRST) / (times[-1] - times[FIRST - 1]),

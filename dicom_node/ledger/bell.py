@@ -108,7 +108,7 @@ class _Waiter:
             end.setblocking(False)
 
     def wake(self) -> None:
-        with contextlib.suppress(BlockingIOError):  # full: it will wake up anyway
+        with contextlib.suppress(OSError):  # full: it will wake up anyway; closed: nobody waits any more
             self._there.send(b"!")
 
     def _select(self, watched: int | None, timeout: float) -> bool:
