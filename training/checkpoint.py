@@ -1,6 +1,9 @@
 """Everything that a stopped training needs to go on as if it had not been stopped."""
 
+import fcntl
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -41,3 +44,21 @@ def load(path: Path) -> Checkpoint | None:
     if not path.exists():
         return None
     return Checkpoint(**torch.load(path, weights_only=True))
+
+
+class Taken(RuntimeError):
+    """Another process trains here."""
+
+
+@contextmanager
+def alone(path: Path) -> Iterator[None]:
+    """While this lasts nobody else trains on the checkpoint at `path`. Raises Taken where somebody does."""
+    with path.with_suffix(".lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise Taken(
+                f"another process trains in {path.parent}, and each would undo the other's checkpoints: "
+                "stop it, or name another run folder"
+            ) from error
+        yield

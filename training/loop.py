@@ -3,6 +3,7 @@
 import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -77,7 +78,11 @@ class Loop:
         self.done = False
 
     def run(self, steps: int | None = None) -> int | None:
-        """Do what is left, `steps` steps at most; how many of `steps` are left."""
+        """Do what is left, `steps` steps at most; how many of `steps` are left. Raises checkpoint.Taken."""
+        with nullcontext() if self.checkpoint is None else checkpoint.alone(self.checkpoint):
+            return self._run(steps)
+
+    def _run(self, steps: int | None) -> int | None:
         clock = _Clock(self.plan, self._steps_done(), self.total)
         saved_at = time.monotonic()
         self.objective.train()

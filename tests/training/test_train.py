@@ -87,6 +87,13 @@ def test_a_killed_write_leaves_the_checkpoint_before_it(tmp_path: Path) -> None:
     assert checkpoint.load(path) is None
 
 
+def test_two_trainings_in_one_folder_do_not_undo_each_other(films: list[Example], tmp_path: Path) -> None:
+    place = on_cpu(tmp_path)
+    with checkpoint.alone(tmp_path / "checkpoint.pt"), pytest.raises(checkpoint.Taken, match="another run folder"):
+        Training(RECIPE, films, place, fresh()).run(steps=1)
+    assert not Training(RECIPE, films, place, fresh()).run(steps=1)
+
+
 def test_an_epoch_is_the_same_each_time_it_is_asked_for(films: list[Example]) -> None:
     first = order(films, RECIPE, 0, 0)
     assert first == order(films, RECIPE, 0, 0)
