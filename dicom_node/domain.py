@@ -233,8 +233,8 @@ JOB_ENDED = frozenset({JobState.DONE, JobState.DECLINED, JobState.UNREADABLE, Jo
 
 @dataclass(frozen=True, kw_only=True)
 class Head:
-    """What the receiver reads of a data set: top-level elements up to Study Instance UID, and what says how urgent it is
-    where that lies among the first bytes."""
+    """What the receiver reads of a data set: top-level elements up to Study Instance UID, and what says how urgent
+    it is where that lies among the first bytes."""
 
     sop_class_uid: str
     sop_instance_uid: str
