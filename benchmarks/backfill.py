@@ -4,7 +4,7 @@
 sent by two of dcmtk's storescu side by side. The node's results go over C-STORE into an Orthanc; the plugin
 (`benchmarks/plugin/chest_plugin.py`) runs inside the Orthanc that receives and hands its results to it in the same
 process, which is one hop less than the node's have. Both keep each film once, both run the same network with the same
-threads, both make the same two objects; the node flushes all that it answers for, Orthanc flushes nothing. The clock
+threads, both make the same two objects, uncompressed; the node flushes all that it answers for, Orthanc nothing. The clock
 runs from the first byte sent until the archive counts the last result. The node's quiet period is 0: of ten years of
 films it would be a tail of ten seconds, of these few it would be most of the time.
 """
@@ -90,7 +90,13 @@ def run(tell: Tell, scratch: Path) -> Outcome:
     with ExitStack() as stack:
         tell("an archive, a node and an Orthanc with the plugin start")
         archive = stack.enter_context(Archive(scratch / "archive"))
-        serving = Serving(scratch / "node", archive_port=archive.port, quiet_period=0.0, profile="strict")
+        serving = Serving(
+            scratch / "node",
+            archive_port=archive.port,
+            quiet_period=0.0,
+            profile="strict",
+            more="compress = false\n",
+        )
         stack.enter_context(serving)
         plugged = stack.enter_context(Archive(scratch / "plugged", threads=threads()))
         ours = Way(

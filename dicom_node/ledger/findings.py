@@ -29,26 +29,28 @@ def of_job(tx: Connection, job_id: int) -> list[Finding]:
 
 def store(tx: Connection, job_id: int, findings: Sequence[Finding]) -> None:
     """Insert the findings of a job that is being finished."""
-    for ordinal, found in enumerate(findings):
-        x0, y0, x1, y1 = (float(edge) for edge in found.box)
-        rows, columns = found.mask.shape
-        tx.execute(
-            insert(finding).values(
-                job_id=job_id,
-                ordinal=ordinal,
-                x0=x0,
-                y0=y0,
-                x1=x1,
-                y1=y1,
-                confidence=float(found.confidence),
-                area_mm2=None if found.area_mm2 is None else float(found.area_mm2),
-                mask_row=int(found.mask_origin[0]),
-                mask_column=int(found.mask_origin[1]),
-                mask_rows=rows,
-                mask_columns=columns,
-                mask=zlib.compress(np.packbits(found.mask.astype(bool)).tobytes()),
-            )
-        )
+    if findings:
+        tx.execute(insert(finding), [_row(job_id, ordinal, found) for ordinal, found in enumerate(findings)])
+
+
+def _row(job_id: int, ordinal: int, found: Finding) -> dict[str, object]:
+    x0, y0, x1, y1 = (float(edge) for edge in found.box)
+    rows, columns = found.mask.shape
+    return {
+        "job_id": job_id,
+        "ordinal": ordinal,
+        "x0": x0,
+        "y0": y0,
+        "x1": x1,
+        "y1": y1,
+        "confidence": float(found.confidence),
+        "area_mm2": None if found.area_mm2 is None else float(found.area_mm2),
+        "mask_row": int(found.mask_origin[0]),
+        "mask_column": int(found.mask_origin[1]),
+        "mask_rows": rows,
+        "mask_columns": columns,
+        "mask": zlib.compress(np.packbits(found.mask.astype(bool)).tobytes()),
+    }
 
 
 def copy(tx: Connection, *, from_job: int, to_job: int) -> None:
