@@ -5,8 +5,8 @@ sent by two of dcmtk's storescu side by side. The node's results go over C-STORE
 (`benchmarks/plugin/chest_plugin.py`) runs inside the Orthanc that receives and hands its results to it in the same
 process, which is one hop less than the node's have. Both keep each film once, both run the same network with the same
 threads, both make the same two objects, uncompressed; the node flushes all that it answers for, Orthanc nothing. The
-clock runs from the first byte sent until the archive counts the last result. The node's quiet period is 0: of ten years of
-films it would be a tail of ten seconds, of these few it would be most of the time.
+clock runs from the first byte sent until the archive counts the last result. The node's quiet period is 0: of ten
+years of films it would be a tail of ten seconds, of these few it would be most of the time.
 """
 
 import contextlib
