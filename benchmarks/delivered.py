@@ -11,7 +11,8 @@ from dicom_node.deliver.destination import Verdict
 from dicom_node.deliver.kinds import destination_of
 from dicom_node.domain import Mode, Profile
 from dicom_node.ledger import Ledger, results
-from dicom_node.sections import DeliverSection, PeerSection
+from dicom_node.peer import PeerSection
+from dicom_node.sections import DeliverSection
 from dicom_node.spool import Spool
 from tests.peers import storescp
 

@@ -13,16 +13,15 @@ from pydantic_settings import (
 from dicom_node.addresses import is_loopback
 from dicom_node.domain import Mode, Profile
 from dicom_node.errors import ConfigurationError
+from dicom_node.peer import Ask, PeerSection
 from dicom_node.precedence import PrioritySection
 from dicom_node.sections import (
     AETitle,
     AnalyseSection,
-    Ask,
     ConcludeSection,
     DeliverSection,
     ModelSection,
     NodeSection,
-    PeerSection,
     ReceiveSection,
     ResultsSection,
     RetentionSection,

@@ -11,7 +11,7 @@ from pydicom.dataset import Dataset
 from pydicom.uid import CTImageStorage, generate_uid
 from results import wait_for_results
 
-from dicom_node.sections import Ask
+from dicom_node.peer import Ask
 from tests.waiting import wait_for
 
 #: one more destination, which nobody's results_to names

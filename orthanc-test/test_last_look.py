@@ -11,7 +11,7 @@ from pydicom.dataset import Dataset
 from pydicom.uid import generate_uid
 from results import held, references, wait_for_results
 
-from dicom_node.sections import Ask
+from dicom_node.peer import Ask
 from tests.waiting import wait_for
 
 

@@ -21,9 +21,9 @@ from dicom_node.deliver.stow import StowDestination
 from dicom_node.dimse.association import Timeouts
 from dicom_node.domain import Kind
 from dicom_node.ledger.rows import StoredResult
+from dicom_node.peer import PeerSection, Transport
 from dicom_node.query.dimse import DicomArchive
 from dicom_node.query.web import WebArchive
-from dicom_node.sections import PeerSection, Transport
 from tests.datasets import file_bytes
 from tests.deliver.node import Node, settings_of
 from tests.deliver.test_role import all_stored, delivering

@@ -6,7 +6,7 @@ import pytest
 from pydantic import ValidationError
 
 from dicom_node.addresses import is_loopback, may_carry_secrets, require_service_url
-from dicom_node.sections import PeerSection
+from dicom_node.peer import PeerSection
 
 URL = "https://pacs.example.org:8443/dicom-web"
 

@@ -7,8 +7,8 @@ import pytest
 from dicom_node.config import load_settings, require_routes
 from dicom_node.domain import Mode, Profile
 from dicom_node.errors import ConfigurationError
+from dicom_node.peer import Ask
 from dicom_node.query.asking import asked_of
-from dicom_node.sections import Ask
 
 ARCHIVE = """
 [[peers]]

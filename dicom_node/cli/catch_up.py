@@ -136,10 +136,10 @@ def _ways(
     settings: "Settings", ledger: "Ledger", peer: "PeerSection"
 ) -> "tuple[Archive, Callable[[HeldInstance], None]]":
     """How `peer` is asked, and how one of its images is brought in."""
+    from dicom_node.peer import Ask
     from dicom_node.query.asking import dicom_archive_of
     from dicom_node.query.web import WebArchive
     from dicom_node.receive.fetched import taking_in
-    from dicom_node.sections import Ask
 
     section = settings.deliver
     if peer.ask is not Ask.QIDO and peer.host:

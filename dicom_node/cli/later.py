@@ -8,7 +8,7 @@ from rich.table import Table
 from dicom_node.cli.terminal import counted, plain
 from dicom_node.domain import Mode
 from dicom_node.operate import Resent, StudyLater
-from dicom_node.sections import PeerSection
+from dicom_node.peer import PeerSection
 
 
 def print_meant(out: Console, studies: Sequence[StudyLater]) -> None:

@@ -10,7 +10,8 @@ from dicom_node.errors import OutOfRoom, StorageFault
 from dicom_node.ledger import Ledger, caught_up, results, studies
 from dicom_node.ledger.deliveries import queue_deliveries
 from dicom_node.ledger.rows import StudyRow
-from dicom_node.sections import ConcludeSection, PeerSection
+from dicom_node.peer import PeerSection
+from dicom_node.sections import ConcludeSection
 
 log = structlog.get_logger()
 

@@ -6,7 +6,7 @@ from dicom_node.domain import Mode, Profile
 from dicom_node.ledger.caught_up import Routes
 from dicom_node.ledger.deliveries import NewDelivery
 from dicom_node.ledger.rows import ResultRow
-from dicom_node.sections import PeerSection
+from dicom_node.peer import PeerSection
 
 
 def route(

@@ -14,7 +14,7 @@ from dicom_node.conformance.objects import Made, made
 from dicom_node.conformance.services import Context
 from dicom_node.domain import Mode
 from dicom_node.encode.profiles import PROFILES
-from dicom_node.sections import Transport
+from dicom_node.peer import Transport
 from model.contract import Manifest
 
 #: Storage Commitment Push Model, which pydicom has no name for (PS3.4 J.3)

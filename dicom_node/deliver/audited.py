@@ -9,7 +9,7 @@ from dicom_node.audit import message as audit
 from dicom_node.deliver.destination import Destination, Outcome, Sendable, Verdict
 from dicom_node.errors import Retryable
 from dicom_node.ledger.rows import StudyRow
-from dicom_node.sections import PeerSection, Transport
+from dicom_node.peer import PeerSection, Transport
 
 #: whose an object is, by its SOP Instance UID; raises Retryable where the ledger is away
 Whose = Callable[[str], StudyRow | None]

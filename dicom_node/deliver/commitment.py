@@ -28,8 +28,9 @@ from dicom_node.dimse.status import is_stored
 from dicom_node.errors import NothingAccepted, PeerUnavailable, Refused, Retryable
 from dicom_node.ledger import Ledger, Listener, commitments, pledges
 from dicom_node.ledger.commitments import Asked
+from dicom_node.peer import PeerSection
 from dicom_node.retry import wait
-from dicom_node.sections import DeliverSection, PeerSection
+from dicom_node.sections import DeliverSection
 from dicom_node.security import TLSSection
 
 log = structlog.get_logger()

@@ -27,8 +27,9 @@ from dicom_node.ledger import Ledger, Listener, pledges
 from dicom_node.ledger.commitments import Reference
 from dicom_node.ledger.pledges import Item, Owed
 from dicom_node.ledger.rows import InstanceRow
+from dicom_node.peer import PeerSection
 from dicom_node.retry import wait
-from dicom_node.sections import DeliverSection, PeerSection
+from dicom_node.sections import DeliverSection
 from dicom_node.security import TLSSection
 from dicom_node.spool import Spool
 

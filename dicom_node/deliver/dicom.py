@@ -15,7 +15,7 @@ from dicom_node.dimse.peers import open_peer
 from dicom_node.domain import Kind, Profile
 from dicom_node.encode.profiles import PROFILES
 from dicom_node.errors import NothingAccepted, PeerUnavailable, Refused, StorageFault, Unreadable
-from dicom_node.sections import PeerSection
+from dicom_node.peer import PeerSection
 from dicom_node.security import TLSSection
 from dicom_node.spool import Spool
 

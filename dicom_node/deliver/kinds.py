@@ -4,7 +4,8 @@ from dicom_node.deliver.destination import Destination
 from dicom_node.deliver.dicom import DicomDestination
 from dicom_node.deliver.stow import StowDestination
 from dicom_node.dimse.association import Timeouts
-from dicom_node.sections import DeliverSection, PeerSection, Transport
+from dicom_node.peer import PeerSection, Transport
+from dicom_node.sections import DeliverSection
 from dicom_node.security import TLSSection
 from dicom_node.spool import Spool
 

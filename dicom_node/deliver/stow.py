@@ -10,7 +10,7 @@ from dicom_node.deliver.destination import Outcome, Sendable, Verdict
 from dicom_node.deliver.statuses import ADVICE, judge
 from dicom_node.dicomweb.service import LARGEST_STORE_ANSWER, DICOMwebService, StoreAnswer
 from dicom_node.errors import ConfigurationError, PeerUnavailable, Refused, StorageFault
-from dicom_node.sections import PeerSection
+from dicom_node.peer import PeerSection
 from dicom_node.spool import Spool
 
 #: answers that say something of the whole service, not of the object: nobody else need try now

@@ -18,7 +18,7 @@ from pydicom.errors import InvalidDicomError
 
 from dicom_node.dicomweb.session import open_session
 from dicom_node.errors import PeerUnavailable, Refused
-from dicom_node.sections import PeerSection
+from dicom_node.peer import PeerSection
 
 #: bytes of an answer to a store, and of any other; the latter holds one of our objects
 LARGEST_STORE_ANSWER = 1 << 20

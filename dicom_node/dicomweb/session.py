@@ -15,7 +15,7 @@ from requests.utils import get_environ_proxies
 from dicom_node.addresses import is_loopback
 from dicom_node.credentials import read_secret
 from dicom_node.errors import ConfigurationError
-from dicom_node.sections import PeerSection
+from dicom_node.peer import PeerSection
 
 #: bytes of an answer that are read within one response deadline
 _STEP = 1 << 20

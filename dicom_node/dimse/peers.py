@@ -10,7 +10,7 @@ from dicom_node.dimse.association import OpenAssociation, Timeouts, open_associa
 from dicom_node.dimse.contexts import verification_contexts
 from dicom_node.dimse.tls import security_of
 from dicom_node.errors import ConfigurationError, PeerUnavailable
-from dicom_node.sections import PeerSection
+from dicom_node.peer import PeerSection
 from dicom_node.security import TLSSection
 
 

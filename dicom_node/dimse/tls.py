@@ -15,7 +15,7 @@ from typing import Any, Protocol
 from dicom_node.credentials import read_secret
 from dicom_node.dimse.requests import UserIdentity
 from dicom_node.errors import ConfigurationError
-from dicom_node.sections import PeerSection
+from dicom_node.peer import PeerSection
 from dicom_node.security import TLSSection
 
 #: of TLS 1.2: authenticated encryption under a key that nobody can find out later (RFC 9325 4.2); 1.3 has no others

@@ -21,7 +21,7 @@ from dicom_node.doctor.readback import ReadBack
 from dicom_node.doctor.specimen import Specimen
 from dicom_node.domain import Kind, Profile
 from dicom_node.errors import NotFound, NothingAccepted, PeerUnavailable, Refused
-from dicom_node.sections import Transport
+from dicom_node.peer import Transport
 from dicom_node.spool import Spool
 from model.contract import Manifest
 

@@ -9,7 +9,7 @@ from dicom_node import __version__
 from dicom_node.doctor import specimen
 from dicom_node.doctor.check import Check, Health, passed
 from dicom_node.doctor.handshake import Handshake
-from dicom_node.sections import Transport
+from dicom_node.peer import Transport
 
 #: columns of the sheet
 WIDTH = 100

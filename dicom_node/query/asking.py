@@ -3,10 +3,11 @@
 from collections.abc import Iterable
 
 from dicom_node.dimse.association import Timeouts
+from dicom_node.peer import Ask, PeerSection
 from dicom_node.query.archive import Archive
 from dicom_node.query.dimse import DicomArchive
 from dicom_node.query.web import WebArchive
-from dicom_node.sections import Ask, DeliverSection, PeerSection
+from dicom_node.sections import DeliverSection
 from dicom_node.security import TLSSection
 
 

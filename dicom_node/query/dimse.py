@@ -17,8 +17,8 @@ from dicom_node.dimse.association import OpenAssociation, Timeouts
 from dicom_node.dimse.contexts import move_contexts, query_contexts, retrieval_contexts
 from dicom_node.dimse.peers import open_peer
 from dicom_node.errors import Refused
+from dicom_node.peer import PeerSection
 from dicom_node.query.archive import HeldInstance, HeldStudy
-from dicom_node.sections import PeerSection
 from dicom_node.security import TLSSection
 
 #: the key by which a match of a level says what it is (PS3.4 Table C.6.2-1)

@@ -7,8 +7,8 @@ from pydicom.dataset import Dataset
 
 from dicom_node.dicomweb.service import DICOMwebService
 from dicom_node.errors import Refused
+from dicom_node.peer import PeerSection
 from dicom_node.query.archive import HeldInstance, HeldStudy
-from dicom_node.sections import PeerSection
 
 _ISSUER = "00100021"
 

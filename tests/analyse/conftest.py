@@ -15,7 +15,8 @@ from dicom_node.domain import Arrival, Head
 from dicom_node.ledger import Ledger, instances, url_for
 from dicom_node.ledger.instances import Recorded
 from dicom_node.parameters import parameters_digest
-from dicom_node.sections import AnalyseSection, NodeSection, PeerSection, SelectSection
+from dicom_node.peer import PeerSection
+from dicom_node.sections import AnalyseSection, NodeSection, SelectSection
 from dicom_node.spool import Spool
 from tests import datasets
 from tests.analyse.bench import Bench

@@ -17,7 +17,7 @@ from dicom_node.domain import JobState, Kind, Profile
 from dicom_node.ledger import Ledger, encodings, findings, jobs, results, url_for
 from dicom_node.ledger.instances import Recorded
 from dicom_node.parameters import parameters_digest
-from dicom_node.sections import PeerSection
+from dicom_node.peer import PeerSection
 from dicom_node.spool import Spool
 from model.contract import Film
 from tests import datasets

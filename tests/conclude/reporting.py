@@ -17,7 +17,7 @@ from dicom_node.ledger.overview import DeliveryView, StudyView
 from dicom_node.ledger.reports import current
 from dicom_node.ledger.rows import ResultRow, result_row
 from dicom_node.ledger.schema import result
-from dicom_node.sections import PeerSection
+from dicom_node.peer import PeerSection
 from dicom_node.spool import Spool
 from tests import datasets
 from tests.analyse.bench import NOW, Bench

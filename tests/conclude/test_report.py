@@ -12,7 +12,7 @@ from dicom_node.conclude.report import Reporter
 from dicom_node.domain import Kind, Profile, StudyState
 from dicom_node.errors import OutOfRoom
 from dicom_node.ledger.schema import finding
-from dicom_node.sections import PeerSection
+from dicom_node.peer import PeerSection
 from dicom_node.spool import Part, Spool
 from tests.analyse.conftest import with_lesion
 from tests.conclude.reporting import Desk, clean, lateral, lesion, settings_for

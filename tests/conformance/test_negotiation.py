@@ -25,8 +25,9 @@ from dicom_node.dimse.association import open_association
 from dicom_node.dimse.contexts import MOST_CONTEXTS, proposed_contexts
 from dicom_node.domain import Kind, Profile
 from dicom_node.errors import NothingAccepted
+from dicom_node.peer import PeerSection
 from dicom_node.receive.scp import StoreSCP
-from dicom_node.sections import DeliverSection, PeerSection
+from dicom_node.sections import DeliverSection
 from dicom_node.spool import Spool
 from tests import datasets
 from tests.conformance.conftest import Receiver, Start, rows

@@ -15,7 +15,7 @@ from dicom_node.deliver.statuses import judge
 from dicom_node.dimse.association import Timeouts
 from dicom_node.domain import Kind
 from dicom_node.ledger.rows import StoredResult
-from dicom_node.sections import PeerSection
+from dicom_node.peer import PeerSection
 from tests.datasets import data_set_bytes, file_bytes
 from tests.deliver.archives import Archive, StoreSCP
 from tests.deliver.node import Node, peer, settings_of

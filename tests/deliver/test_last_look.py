@@ -16,9 +16,9 @@ from dicom_node.dimse.association import Timeouts
 from dicom_node.errors import Refused
 from dicom_node.ledger import lookup, overview
 from dicom_node.ledger.lookup import Source
+from dicom_node.peer import PeerSection
 from dicom_node.query.archive import HeldInstance
 from dicom_node.query.dimse import DicomArchive
-from dicom_node.sections import PeerSection
 from tests import datasets
 from tests.deliver.node import Node, settings_of
 from tests.peers import dcmqrscp, free_port, storescu

@@ -17,7 +17,7 @@ from dicom_node.deliver.destination import Outcome, Verdict
 from dicom_node.deliver.stow import StowDestination
 from dicom_node.domain import Kind
 from dicom_node.ledger.rows import StoredResult
-from dicom_node.sections import PeerSection
+from dicom_node.peer import PeerSection
 from tests.deliver.node import Node, settings_of
 from tests.deliver.test_role import all_stored, delivering
 from tests.deliver.web import Reply, StoreService

@@ -29,9 +29,10 @@ from dicom_node.deliver.recorder import Recorder
 from dicom_node.domain import Mode
 from dicom_node.ledger import deliveries
 from dicom_node.parameters import parameters_by_source, parameters_digest
+from dicom_node.peer import PeerSection
 from dicom_node.receive.intake import Intake
 from dicom_node.receive.scp import StoreSCP
-from dicom_node.sections import PeerSection, ReceiveSection
+from dicom_node.sections import ReceiveSection
 from model.contract import Manifest
 from tests.analyse.conftest import settings_in
 from tests.conclude.reporting import QUIET, Desk

@@ -15,7 +15,7 @@ from dicom_node.domain import Profile, RecallReason
 from dicom_node.errors import NotFound
 from dicom_node.ledger import purge
 from dicom_node.operate import Choice
-from dicom_node.sections import PeerSection
+from dicom_node.peer import PeerSection
 from tests import datasets
 from tests.analyse.conftest import with_lesion
 from tests.deliver.archives import Archive

@@ -19,9 +19,9 @@ from pynetdicom.sop_class import (
 from dicom_node.dimse.association import Timeouts, open_association
 from dicom_node.dimse.contexts import query_contexts
 from dicom_node.errors import PeerUnavailable, Refused
+from dicom_node.peer import PeerSection
 from dicom_node.query.archive import HeldInstance
 from dicom_node.query.dimse import DicomArchive
-from dicom_node.sections import PeerSection
 from tests import datasets
 from tests.peers import dcmqrscp, free_port, storescp, storescu
 

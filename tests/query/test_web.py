@@ -8,9 +8,9 @@ import pytest
 from pydicom.dataset import Dataset
 
 from dicom_node.errors import PeerUnavailable, Refused
+from dicom_node.peer import PeerSection, Transport
 from dicom_node.query.archive import HeldInstance
 from dicom_node.query.web import WebArchive
-from dicom_node.sections import PeerSection, Transport
 from tests import datasets
 from tests.deliver.web import Reply, StoreService
 

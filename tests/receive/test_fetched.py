@@ -8,8 +8,8 @@ import pytest
 from dicom_node.errors import OutOfRoom, Refused, Unreadable
 from dicom_node.ledger import instances
 from dicom_node.ledger.rows import InstanceRow
+from dicom_node.peer import PeerSection, Transport
 from dicom_node.receive.fetched import taking_in
-from dicom_node.sections import PeerSection, Transport
 from tests import datasets
 from tests.deliver.node import Node, settings_of
 
