@@ -1,6 +1,7 @@
 """The deliver role as a site runs it, with results of a given size that wait for destinations."""
 
 import contextlib
+import json
 import subprocess
 import sys
 import time
@@ -55,6 +56,9 @@ class Outgoing:
         ]
         self.configuration = folder / "chexnode.toml"
         lines = [f'[node]\nae_title = "{CALLING}"\nfolder = "{folder / "data"}"\n']
+        # a configuration must name somebody who sends
+        lines += ["[[peers]]", 'name = "modality"', 'ae_title = "MODALITY"', "sends = true"]
+        lines += ['allow_from = ["127.0.0.1"]', f"results_to = {json.dumps(list(destinations))}", ""]
         for peer in peers:
             values = (
                 f'{key} = "{value}"' if isinstance(value, str) else f"{key} = {value}" for key, value in peer.items()
