@@ -57,6 +57,8 @@ def run_role(role: Role, settings_path: Path, *, supervised: bool = False) -> No
     # a terminal that closes means "stop", not "read the settings again"
     reads_again = role is Role.RECEIVE and not sys.stderr.isatty()
     signal.signal(signal.SIGHUP, lambda *_: hangups.put(1) if reads_again else stop.set())
+    # the supervisor has it wait until here: one that came earlier would have ended the process
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})
     if supervised:
         threading.Thread(target=_stop_without_supervisor, args=(stop,), name="supervisor", daemon=True).start()
     threading.Thread(target=_leave_after_deadline, args=(stop,), name="drain-deadline", daemon=True).start()

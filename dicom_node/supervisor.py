@@ -47,6 +47,8 @@ class RoleKeeper(threading.Thread):
         self._renewing = threading.Event()
 
     def run(self) -> None:
+        # what it starts inherits this: a SIGHUP waits until the role can hear it (app.run_role)
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})
         wait = RESTART_FIRST
         while (process := self._start()) is not None:
             started = time.monotonic()

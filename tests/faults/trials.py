@@ -34,9 +34,10 @@ POINTS: Mapping[Role, tuple[Point, ...]] = {
         Point(calls="fdatasync", when=2),
         Point(calls=_SENDS, when=2),
     ),
+    # what its encoders flush is theirs: they are other processes
     Role.ANALYSE: (
-        Point(calls="fsync"),
-        Point(calls="writev"),
+        Point(calls="fdatasync"),
+        Point(calls=_SENDS),
         Point(calls="fdatasync", when=2),
         Point(calls="fdatasync", when=3),
     ),

@@ -120,8 +120,9 @@ class Way:
         return Became(status=Status.SUCCESS, reason=decoded.reason, detail=decoded.detail)
 
     def _files(self) -> list[Path]:
-        """Every file of the node's folder but its ledger's."""
-        return [path for path in self._home.rglob("*") if path.is_file() and not path.name.startswith("ledger")]
+        """Every file of the node's folder that holds anything, but its ledger's: a name made ahead of time is empty."""
+        files = (path for path in self._home.rglob("*") if path.is_file() and not path.name.startswith("ledger"))
+        return [path for path in files if path.stat().st_size]
 
     def _forget(self) -> None:
         """So that the next one is the first of its UID again."""
