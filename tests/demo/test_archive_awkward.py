@@ -46,6 +46,7 @@ class Pair:
 
     def wait_for_peer(self, count: int) -> None:
         wait_for(f"{count} objects at the peer", lambda: len(self.came) >= count)
+        self.peer.held()  # once the last of them is filed
 
 
 @contextlib.contextmanager
