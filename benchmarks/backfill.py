@@ -30,10 +30,10 @@ from benchmarks.serving import ARCHIVE, CALLED, CALLING, Serving
 from dicom_node.analyse.role import threads
 from dicom_node.demo.chest import Radiograph
 
-MINUTES = 5
+MINUTES = 3
 COMMAND = "python -m benchmarks.backfill"
 #: films of a round, every third clean; rounds that count; storescu side by side
-FILMS, ROUNDS, SENDERS = 18, 3, 2
+FILMS, ROUNDS, SENDERS = 12, 3, 2
 #: seconds that a round may take at most
 _PATIENCE = 240.0
 _OURS, _PLUGIN = "the node", "the plugin"

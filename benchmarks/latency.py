@@ -32,10 +32,10 @@ from benchmarks.serving import CALLED, CALLING, Serving, orthanc
 from dicom_node.dimse.association import open_association
 from dicom_node.dimse.contexts import proposed_contexts
 
-MINUTES = 4
+MINUTES = 3
 COMMAND = "python -m benchmarks.latency"
 #: studies one at a time, with each quiet period; studies at once
-ONE_BY_ONE, DEFAULT_ONES, AT_ONCE, SENDERS = 25, 3, 24, 4
+ONE_BY_ONE, DEFAULT_ONES, AT_ONCE, SENDERS = 25, 1, 16, 4
 _SHORT, _DEFAULT = 1.0, 10.0
 #: seconds between the end of one study and the next one
 _GAP = 0.2

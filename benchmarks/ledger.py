@@ -23,13 +23,13 @@ from dicom_node.ledger import Ledger
 from tests.memory import MEMORY
 from tests.postgres import create_database, running
 
-MINUTES = 4
+MINUTES = 3
 _COMMAND = "python -m benchmarks.ledger"
 #: images whose life is over
 SIZES = (1_000, 100_000, 1_000_000)
 #: images that wait, a back-fill's; each with its delivery that waits
-QUEUES = (1_000, 100_000)
-_ROUNDS, _WARM_UP = 30, 3
+QUEUES = (1_000, 30_000)
+_ROUNDS, _WARM_UP = 12, 2
 #: what "the same" allows for: a tree is twice as high at a million as at a thousand, and its pages are less at hand
 _SAME = 1.5
 
