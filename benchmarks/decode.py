@@ -34,7 +34,7 @@ MINUTES = 2
 COMMAND = "python -m benchmarks.decode"
 ROUNDS = 5
 #: large chests that are brought to the model in full and at half their resolution
-FILMS = 4
+FILMS = 2
 #: what is said to be as fast as another may lie this far behind: the same library takes no longer, the machine does
 _NOISE = 0.9
 

@@ -46,7 +46,7 @@ class Options:
     """Of the command line."""
 
     threads: int
-    rounds: int = 7
+    rounds: int = 5
     #: ways that are left out
     skip: Sequence[str] = ("torch.compile",)
 
