@@ -70,18 +70,17 @@ def was_recalled(tx: Connection, made_by: JobRow) -> bool:
 
 def of_model(tx: Connection, sop_instance_uid: str, *, model_digest: str) -> list[ResultRow]:
     """The current results of one image that a model of the same name made, be it an earlier one or this very one."""
-    name = select(model.c.name).where(model.c.digest == model_digest).scalar_subquery()
-    rows = tx.execute(
-        select(result)
-        .join(job, job.c.id == result.c.job_id)
+    # image first, name last: asked in one statement, PostgreSQL begins with the name, which all jobs share
+    made = tx.execute(
+        select(job.c.id, model.c.name)
         .join(instance, instance.c.id == job.c.instance_id)
         .join(model, model.c.digest == job.c.model)
-        .where(
-            instance.c.sop_instance_uid == sop_instance_uid,
-            result.c.is_current == true(),
-            model.c.name == name,
-        )
-        .order_by(result.c.id)
+        .where(instance.c.sop_instance_uid == sop_instance_uid)
+    ).all()
+    name = tx.execute(select(model.c.name).where(model.c.digest == model_digest)).scalar()
+    ids = [job_id for job_id, of in made if of == name]
+    rows = tx.execute(
+        select(result).where(result.c.job_id.in_(ids), result.c.is_current == true()).order_by(result.c.id)
     )
     return [result_row(row) for row in rows.mappings()]
 
