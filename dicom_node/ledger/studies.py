@@ -71,13 +71,15 @@ def lock(tx: Connection, study_id: int, *, sop_instance_uid: str | None = None) 
 
     `sop_instance_uid`: and every other study that holds a version of this image, for results may move.
     """
-    wanted = study.c.id == study_id
+    wanted = {study_id}
     if sop_instance_uid is not None:
+        # a statement of its own: with an OR over both PostgreSQL looks at every study there is
         holders = select(instance.c.study_id).where(instance.c.sop_instance_uid == sop_instance_uid)
-        wanted = or_(wanted, study.c.id.in_(holders))
+        wanted.update(tx.execute(holders).scalars())
     # in the order of their ids, lest two transactions wait for each other; NO KEY UPDATE, so that rows that
     # only refer to the study (events, jobs) may still be inserted by others
-    rows = tx.execute(select(study).where(wanted).order_by(study.c.id).with_for_update(key_share=True)).mappings()
+    query = select(study).where(study.c.id.in_(sorted(wanted))).order_by(study.c.id).with_for_update(key_share=True)
+    rows = tx.execute(query).mappings()
     return next(study_row(row) for row in rows.all() if row["id"] == study_id)
 
 
