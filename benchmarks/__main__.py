@@ -95,7 +95,7 @@ def _measure(name: str, path: Path) -> Iterator[str]:
     minutes = importlib.import_module(f"benchmarks.{name}").MINUTES
     with tempfile.TemporaryDirectory(prefix=f"chexnode-{name}-", dir=FOLDER) as scratch:
         command = [sys.executable, "-m", "benchmarks.one", name, str(Path(scratch).absolute()), str(path)]
-        process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, start_new_session=True)  # noqa: S603
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, start_new_session=True)  # noqa: S603 - our own module
         end = threading.Timer(60 * minutes * _PATIENCE, lambda: os.killpg(process.pid, signal.SIGKILL))
         end.start()
         try:
@@ -129,7 +129,7 @@ def _forget(folder: Path) -> None:
 def _commit() -> str:
     """What was measured: the commit, with a + where the tree differs from it."""
     told = subprocess.run(
-        ["git", "describe", "--always", "--dirty=+"],  # noqa: S607
+        ["git", "describe", "--always", "--dirty=+"],  # noqa: S607 - git as it is found
         capture_output=True,
         text=True,
         check=False,

@@ -115,7 +115,7 @@ def _with_runs(dataset: Dataset) -> bytes:
 def _works(way: Callable[[], Pixels]) -> bool:
     try:
         way()
-    except (RuntimeError, ValueError, NotImplementedError, AttributeError):
+    except (RuntimeError, ValueError, NotImplementedError, AttributeError):  # an alternative that cannot is left out
         return False
     return True
 
@@ -131,10 +131,13 @@ def _pillow_jpeg2000(stream: bytes) -> Pixels:
 
 
 _JPEG_LOSSLESS = {"imagecodecs jpegsof3": imagecodecs.jpegsof3_decode}
-_JPEG_2000 = {"Pillow (OpenJPEG)": _pillow_jpeg2000, "imagecodecs, one thread": imagecodecs.jpeg2k_decode}
+_JPEG_2000: dict[str, Callable[[bytes], Pixels]] = {
+    "Pillow (OpenJPEG)": _pillow_jpeg2000,
+    "imagecodecs, one thread": imagecodecs.jpeg2k_decode,
+}
 _HTJ2K = {"OpenJPEG": imagecodecs.jpeg2k_decode}
 #: what reads a codestream of each syntax besides; pylibjpeg-libjpeg is GPL, and not for us
-_OTHERS: Mapping[str, Mapping[str, Callable[[bytes], Pixels]]] = {
+_OTHERS: Mapping[UID, Mapping[str, Callable[[bytes], Pixels]]] = {
     JPEGBaseline8Bit: {"Pillow": _pillow},
     JPEGLosslessSV1: _JPEG_LOSSLESS,
     JPEG2000Lossless: _JPEG_2000,

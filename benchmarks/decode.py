@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 import pydicom
 import torch
+from pydicom.uid import UID
 
 from benchmarks.alone import alone
 from benchmarks.codecs import LOSSLESS, Coded, coded
@@ -119,7 +120,7 @@ def _film_row(reached: float, child: float, parent: float) -> Row:
     )
 
 
-def _half_rows(compared: Mapping[str, Compared]) -> list[Row]:
+def _half_rows(compared: Mapping[UID, Compared]) -> list[Row]:
     findings, matched = (sum(getattr(one, what) for one in compared.values()) for what in ("findings", "matched"))
     dearest = max(compared.values(), key=lambda one: median(one.full))
     rows = [

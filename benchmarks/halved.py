@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from pydicom.dataset import Dataset
 from pydicom.encaps import encapsulate
-from pydicom.uid import HTJ2K, JPEG2000, ExplicitVRLittleEndian, HTJ2KLossless, JPEG2000Lossless, JPEGBaseline8Bit
+from pydicom.uid import HTJ2K, JPEG2000, UID, ExplicitVRLittleEndian, HTJ2KLossless, JPEG2000Lossless, JPEGBaseline8Bit
 
 from benchmarks.codecs import NAMES
 from benchmarks.films import abnormal
@@ -32,7 +32,7 @@ DETECTOR = (4280, 3520)
 #: a confidence this close to the operating point may fall on either side of it
 AT_THE_POINT = 0.05
 #: bits, and the encoder of each syntax; imagecodecs writes HTJ2K of 8 and 16 bits only
-ENCODERS: dict[str, tuple[int, Callable[[NDArray[np.uint16]], bytes]]] = {
+ENCODERS: dict[UID, tuple[int, Callable[[NDArray[np.uint16]], bytes | bytearray]]] = {
     ExplicitVRLittleEndian: (12, lambda values: values.tobytes()),
     JPEGBaseline8Bit: (8, lambda values: imagecodecs.jpeg8_encode(values.astype(np.uint8), level=95)),
     JPEG2000Lossless: (
@@ -61,7 +61,7 @@ class Compared:
     score: float = 0.0
 
 
-def compare(predictor: Predictor, films: int, tell: Tell) -> dict[str, Compared]:
+def compare(predictor: Predictor, films: int, tell: Tell) -> dict[UID, Compared]:
     """Each syntax over the same `films` large chests: a synthetic one, and real ones."""
     pictures = large_chests(films)
     compared = {syntax: Compared() for syntax in ENCODERS}
@@ -74,7 +74,8 @@ def compare(predictor: Predictor, films: int, tell: Tell) -> dict[str, Compared]
             half, less = _timed(partial(_half, dataset))
             found.full.append(seconds + more)
             found.half.append(less)
-            _note(found, *predictor.predict([full, half]), predictor.manifest.operating_point)
+            of_full, of_half = predictor.predict([full, half])
+            _note(found, of_full, of_half, predictor.manifest.operating_point)
     return compared
 
 
@@ -89,7 +90,7 @@ def large_chests(films: int) -> list[NDArray[np.float64]]:
     return [np.clip(_enlarged(one) + grain, 0, 1) for one in chests[:films]]
 
 
-def findings_table(compared: dict[str, Compared]) -> Table:
+def findings_table(compared: dict[UID, Compared]) -> Table:
     """What full and half found."""
     return Table(
         section=Section.ANALYSE,
@@ -120,7 +121,7 @@ def median(values: Sequence[float]) -> float:
     return float(np.median(values))
 
 
-def _coded(picture: NDArray[np.float64], syntax: str) -> Dataset:
+def _coded(picture: NDArray[np.float64], syntax: UID) -> Dataset:
     bits, encode = ENCODERS[syntax]
     values = np.rint(picture * ((1 << bits) - 1)).astype(np.uint16)
     dataset = chest(

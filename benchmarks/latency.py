@@ -23,12 +23,13 @@ from pathlib import Path
 from pydicom.dataset import Dataset
 
 from benchmarks.alone import alone
+from benchmarks.archive import Archive
 from benchmarks.films import studies
 from benchmarks.journey import STAGES, Journey, journeys
 from benchmarks.measure import Tell, percentile
 from benchmarks.record import Outcome, Plot, Row, Section, Table
 from benchmarks.relay import Relay
-from benchmarks.serving import CALLED, CALLING, Serving, orthanc
+from benchmarks.serving import CALLED, CALLING, Serving
 from dicom_node.dimse.association import open_association
 from dicom_node.dimse.contexts import proposed_contexts
 
@@ -134,8 +135,8 @@ class Measuring:
 def run(tell: Tell, scratch: Path) -> Outcome:
     """See the module."""
     try:
-        with orthanc(scratch / "orthanc") as archive_port:
-            return _run(tell, scratch, archive_port)
+        with Archive(scratch / "orthanc") as archive:
+            return _run(tell, scratch, archive.port)
     except FileNotFoundError as error:
         return Outcome(missing=[f"latency and images a second of the whole node: {error}"])
 

@@ -1,14 +1,10 @@
-"""`chexnode serve` and Orthanc behind it, as a site would run them, for benchmarks of the whole way."""
+"""`chexnode serve` as a site would run it, for benchmarks of the whole way; the archive behind it: see archive.py."""
 
 import contextlib
 import json
-import re
-import shutil
 import subprocess
 import sys
 import time
-import urllib.request
-from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -133,44 +129,3 @@ class Serving:
             except subprocess.TimeoutExpired:
                 self._process.kill()
                 self._process.wait()
-
-
-@contextlib.contextmanager
-def orthanc(folder: Path) -> Iterator[int]:
-    """Debian's Orthanc on loopback, as it comes: its DICOM port. Raises FileNotFoundError where it is missing."""
-    if (program := shutil.which("Orthanc")) is None:
-        raise FileNotFoundError("Orthanc is not installed: apt-get install -y --no-install-recommends orthanc")
-    folder.mkdir(parents=True)
-    dicom_port, http_port = free_port(), free_port()
-    configuration = {
-        "Name": "bench",
-        "StorageDirectory": str(folder / "storage"),
-        "IndexDirectory": str(folder / "storage"),
-        "DicomAet": ARCHIVE,
-        "DicomPort": dicom_port,
-        "HttpPort": http_port,
-        "RemoteAccessAllowed": False,
-        "AuthenticationEnabled": False,
-        "DicomAlwaysAllowStore": True,
-        "Plugins": [],
-    }
-    (folder / "orthanc.json").write_text(json.dumps(configuration))
-    with (folder / "orthanc.log").open("wb") as log:
-        process = subprocess.Popen([program, str(folder / "orthanc.json")], stdout=log, stderr=log)  # noqa: S603
-    try:
-        deadline = time.monotonic() + _START
-        while not _responds(http_port):
-            if process.poll() is not None or time.monotonic() > deadline:
-                said = re.sub(r"\s+", " ", (folder / "orthanc.log").read_text(errors="replace"))[-500:]
-                raise RuntimeError(f"Orthanc did not start: {said}")
-            time.sleep(0.1)
-        yield dicom_port
-    finally:
-        process.terminate()
-        process.wait(20)
-
-
-def _responds(port: int) -> bool:
-    with contextlib.suppress(OSError), urllib.request.urlopen(f"http://127.0.0.1:{port}/system", timeout=5):
-        return True
-    return False

@@ -119,18 +119,24 @@ class _Measured:
         def measure() -> float:
             self._files.renew()
             paths = self._files.paths[:_ASSOCIATIONS]
-            return len(paths) / seconds(lambda: [storescu(self._program, to, [path]) for path in paths])
+
+            def one_by_one() -> None:
+                for path in paths:
+                    storescu(self._program, to, [path])
+
+            return len(paths) / seconds(one_by_one)
 
         return measure
 
     def _without_nagle(self, to: Receiver) -> Callable[[], float]:
         image = Image.of(160, 156)
 
-        def once() -> None:
-            with Sender(to, image.sop_class_uid) as sender:
-                sender.store(sender.message(*image.fresh()))
+        def one_by_one() -> None:
+            for _ in range(_ASSOCIATIONS):
+                with Sender(to, image.sop_class_uid) as sender:
+                    sender.store(sender.message(*image.fresh()))
 
-        return lambda: _ASSOCIATIONS / seconds(lambda: [once() for _ in range(_ASSOCIATIONS)])
+        return lambda: _ASSOCIATIONS / seconds(one_by_one)
 
     def _side_by_side(self, senders: int) -> Callable[[], float]:
         def measure() -> float:
