@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from training import checkpoint
 from training.average import Average
+from training.precision import keep_depthwise
 from training.recipe import Stage
 from training.stepper import Stepper
 from training.table import Table
@@ -66,6 +67,7 @@ class Loop:
         self.objective, self.epochs, self.plan, self.seed = objective, epochs, plan, seed
         self.checkpoint, self.on_epoch, self.checkpoint_every = checkpoint, on_epoch, checkpoint_every
         self.device = films.films.device
+        keep_depthwise(objective, self.device)
         self.total = sum(len(epoch) // plan.batch for epoch in epochs)
         self.optimizer = _optimizer(objective, plan.learning_rate, self.device)
         rates = [float(group["lr"]) for group in self.optimizer.param_groups]

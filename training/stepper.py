@@ -9,6 +9,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
+from training import precision
 from training.table import Table
 
 _GRADIENT_NORM = 5.0
@@ -60,8 +61,7 @@ class Stepper:
     def _step(self, index: Tensor, generator: torch.Generator | None) -> Tensor:
         with torch.no_grad():
             x, wanted = self._objective.batch(self._films, index, self._blur, generator)
-        # the cache of cast weights would outlive a capture
-        with torch.autocast(self._device.type, torch.bfloat16, self._device.type == "cuda", cache_enabled=False):
+        with precision.autocast(self._device):
             terms = self._objective(x.contiguous(memory_format=torch.channels_last), wanted, generator)
         total = torch.stack(list(terms.values())).sum()
         self._optimizer.zero_grad()

@@ -1,8 +1,9 @@
 """Run the trainings of a study: `python -m training.study ablation --data ../shared/data/nih --runs runs`.
 
 Each training leaves its predictions and a `run.json` in RUNS/<study>/<name>/; one that is done is not done again, so
-a study that is stopped goes on where it was. `training.tables` makes the tables of them. On a GPU several trainings
-run at once, each on its own stream: one alone does not fill it.
+a study that is stopped goes on where it was. `training.tables` makes the tables of them. The command may be started
+several times over one folder: on two cores two of them with `--threads 1` do a quarter more than one alone. On a GPU
+several trainings run at once in one process, each on its own stream: one alone does not fill it.
 """
 
 import argparse
@@ -10,7 +11,7 @@ import json
 import logging
 import time
 from collections.abc import Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -99,6 +100,10 @@ class Bench:
             self._tables[size, channels] = made.to(self.device)
         return self._tables[size, channels]
 
+    def folder(self, run: Run) -> Path:
+        """Where a run leaves what it learnt."""
+        return self.runs / run.study / run.name
+
     def places(self, examples: Sequence[Example]) -> list[int]:
         """Rows of the tables."""
         return [self.place[example.id] for example in examples]
@@ -141,12 +146,13 @@ class Bench:
 class Active:
     """A run under way, on its own stream where the device has some."""
 
-    def __init__(self, bench: Bench, run: Run) -> None:
-        self.bench, self.run = bench, run
+    def __init__(self, bench: Bench, run: Run, claim: ExitStack | None = None) -> None:
+        """`claim` keeps other processes away and is closed when the run is done."""
+        self.bench, self.run, self.claim = bench, run, claim or ExitStack()
         self.arm = (arms.ABLATION if run.study == "ablation" else arms.UNSEEN)[run.arm]
         self.budget = arms.ABLATION_BUDGET if run.study == "ablation" else arms.UNSEEN_BUDGET
         self.recipe = arms.recipe(self.arm, self.budget, run.seed)
-        self.folder = bench.runs / run.study / run.name
+        self.folder = bench.folder(run)
         self.folder.mkdir(parents=True, exist_ok=True)
         self.stream = torch.cuda.Stream() if bench.device.type == "cuda" else None  # type: ignore[no-untyped-call]  # torch's stub
         self.started = time.monotonic()
@@ -161,6 +167,7 @@ class Active:
             if not self.loop.done:
                 return False
             self._finish()
+        self.claim.close()
         return True
 
     def _own_stream(self) -> AbstractContextManager[object]:
@@ -221,8 +228,11 @@ def _checkpoint(folder: Path, device: torch.device) -> Path | None:
 
 
 def execute(bench: Bench, runs: Sequence[Run], streams: int, until: float | None = None) -> None:
-    """Do what is not done yet, `streams` runs at once; no run is begun after `until` (time.monotonic)."""
-    waiting = [run for run in runs if not (bench.runs / run.study / run.name / PREDICTIONS).exists()]
+    """Do what is not done yet, `streams` runs at once; no run is begun after `until` (time.monotonic).
+
+    Several processes may share a folder: each leaves alone what another is at.
+    """
+    waiting = [run for run in runs if not _is_done(bench, run)]
     log.info("%d of %d trainings to do", len(waiting), len(runs))
     active: list[Active] = []
     done = 0
@@ -231,13 +241,29 @@ def execute(bench: Bench, runs: Sequence[Run], streams: int, until: float | None
             if until is not None and time.monotonic() > until:
                 log.info("no time left for %d trainings: start again to go on", len(waiting))
                 waiting = []
-                break
-            active.append(Active(bench, waiting.pop(0)))
+            elif (begun := _begin(bench, waiting.pop(0))) is not None:
+                active.append(begun)
         for one in list(active):
             if one.advance(None if streams == 1 else _TURN):
                 active.remove(one)
                 done += 1
                 log.info("%d done: %s in %.0f s", done, one.run.name, time.monotonic() - one.started)
+
+
+def _is_done(bench: Bench, run: Run) -> bool:
+    return (bench.folder(run) / PREDICTIONS).exists()
+
+
+def _begin(bench: Bench, run: Run) -> Active | None:
+    """The run under way; None where another process does it or has done it meanwhile."""
+    bench.folder(run).mkdir(parents=True, exist_ok=True)
+    with ExitStack() as claim:
+        try:
+            claim.enter_context(checkpoint.alone(bench.folder(run) / PREDICTIONS))
+            return None if _is_done(bench, run) else Active(bench, run, claim.pop_all())
+        except checkpoint.Taken:
+            log.info("%s is left to another process", run.name)
+            return None
 
 
 def main() -> None:

@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 
 from tests.training.examples import example
-from training import arms, protocol, study
+from training import arms, checkpoint, protocol, study
 from training.datalist import Example, Status
 from training.predictions import load
 
@@ -70,6 +70,17 @@ def test_what_is_done_is_not_done_again_and_what_was_stopped_goes_on(films: list
     files = {path: path.stat().st_mtime_ns for path in (tmp_path / "parts").rglob("*.npz")}
     study.execute(parts, runs, streams=1)
     assert files == {path: path.stat().st_mtime_ns for path in (tmp_path / "parts").rglob("*.npz")}
+
+
+def test_what_another_process_is_at_is_left_alone(films: list[Example], tmp_path: Path) -> None:
+    runs = [study.Run(study="ablation", arm="plain", seed=seed) for seed in (0, 1)]
+    bench = study.Bench(films, tmp_path, CPU)
+    bench.folder(runs[0]).mkdir(parents=True)
+    with checkpoint.alone(bench.folder(runs[0]) / study.PREDICTIONS):
+        study.execute(bench, runs, streams=1)
+    assert [path.parent.name for path in tmp_path.rglob("*.npz")] == [runs[1].name]
+    study.execute(bench, runs, streams=1)
+    assert len(list(tmp_path.rglob("*.npz"))) == 2
 
 
 def test_trainings_take_turns(films: list[Example], tmp_path: Path) -> None:
