@@ -235,7 +235,7 @@ def _rest_rows(watched: list[_Process]) -> list[Row]:
             more_is_better=False,
             command=COMMAND,
             figures={"wake-ups": f"{sum(one.sleeps for one in watched) / _WATCHED:.1f}/s"},
-            note="Signs of life every 10 to 30 s; whoever listens to the bell looks by itself every 5 s, since a ring "
+            note="Signs of life every 10 to 30 s; whoever listens to the bell looks by itself every 30 s, since a ring "
             f"may be lost. Watched for {_WATCHED:g} s.",
         ),
         Row(

@@ -64,6 +64,7 @@ def run_role(role: Role, settings_path: Path, *, supervised: bool = False) -> No
     threading.Thread(target=_leave_after_deadline, args=(stop,), name="drain-deadline", daemon=True).start()
     trail.application(starts=True)
     try:
+        _ring_for_the_dead(settings)
         listening = _say_that_it_listens if supervised else lambda: None
         _room(role, _renewals(settings_path, hangups), listening)(settings, stop)
     finally:
@@ -84,6 +85,17 @@ def _renewals(settings_path: Path, hangups: "queue.SimpleQueue[int]") -> Iterato
             structlog.get_logger().error("the new settings are not taken, the old ones stay", why=str(error))
         else:
             yield settings
+
+
+def _ring_for_the_dead(settings: Settings) -> None:
+    """The process before this one may have been killed between a commit and its ring. Raises what Ledger does."""
+    from dicom_node.ledger import Ledger
+
+    ledger = Ledger.for_settings(settings.node)
+    try:
+        ledger.bell.ring_all()
+    finally:
+        ledger.close()
 
 
 def _say_that_it_listens() -> None:

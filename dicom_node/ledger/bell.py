@@ -1,4 +1,8 @@
-"""Waking those who wait for work, after the commit that made it. A lost ring costs 5 s at most."""
+"""Waking those who wait for work, after the commit that made it.
+
+A ring is lost only with its ringer, killed between the commit and the ring: whoever is started in its place rings
+for it (`ring_all`). Everybody looks by himself besides, every LONGEST_WAIT.
+"""
 
 import contextlib
 import os
@@ -18,7 +22,9 @@ if TYPE_CHECKING:
     import psycopg
 
 #: seconds that a Listener waits at most, whatever it is asked for
-LONGEST_WAIT = 5.0
+LONGEST_WAIT = 30.0
+#: seconds between two tries to open a lost connection
+_RECONNECT = 5.0
 _REQUESTED = "rings"
 
 
@@ -70,6 +76,11 @@ class Bell:
 
             with psycopg.connect(self._postgresql, autocommit=True) as connection:
                 connection.execute("SELECT pg_notify(%s, '')", (_name(channel),))
+
+    def ring_all(self) -> None:
+        """Wake every listener there is, for what somebody committed and did not live to ring for."""
+        for channel in Channel:
+            self.ring(channel)
 
     def listen(self, *channels: Channel) -> Listener:
         """A Listener for `channels`; a context manager."""
@@ -154,7 +165,7 @@ class _SocketListener(_Waiter):
 
 
 class _NotifyListener(_Waiter):
-    """A connection of its own that LISTENs; lost, it is opened again, and meanwhile looks every 5 s."""
+    """A connection of its own that LISTENs; lost, it is opened again, tried every 5 s."""
 
     def __init__(self, conninfo: str, channels: tuple[Channel, ...]) -> None:
         super().__init__()
@@ -171,7 +182,7 @@ class _NotifyListener(_Waiter):
             return True  # rings may have been lost meanwhile
         try:
             if self._connection is None:
-                return self._select(None, deadline - time.monotonic())
+                return self._select(None, min(_RECONNECT, deadline - time.monotonic()))
             if any(True for _ in self._connection.notifies(timeout=0)):
                 return True
             if not self._select(self._connection.fileno(), deadline - time.monotonic()):
@@ -179,7 +190,7 @@ class _NotifyListener(_Waiter):
             return any(True for _ in self._connection.notifies(timeout=0))
         except psycopg.OperationalError:
             self._connection = None
-            self._select(None, deadline - time.monotonic())
+            self._select(None, min(_RECONNECT, deadline - time.monotonic()))
             return False
 
     def _connect(self) -> bool:
