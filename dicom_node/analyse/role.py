@@ -29,7 +29,7 @@ log = structlog.get_logger()
 #: seconds that it goes on with what it holds once told to stop; less than app.DRAIN_DEADLINE
 _DRAIN = 12.0
 #: seconds that it sleeps at most, the bell unheard
-_LONGEST_SLEEP = 5.0
+_LONGEST_SLEEP = HEARTBEAT
 #: seconds after which it looks again at what it could not claim, and at the leases of what it holds
 _BREATH = 1.0
 
