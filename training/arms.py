@@ -79,8 +79,8 @@ class Budget(NamedTuple):
 ABLATION_BUDGET = Budget(size=128, epochs=4, batch=32)
 #: what the self-supervised arm's encoder has behind it
 PRETRAINING = Budget(size=96, epochs=6, batch=64)
-#: a minute a training on two cores: there are 180 of them
-UNSEEN_BUDGET = Budget(size=96, epochs=4, batch=32)
+#: a minute or two a training on two cores: there are 180 of them
+UNSEEN_BUDGET = Budget(size=96, epochs=6, batch=32)
 
 
 def recipe(arm: Arm, budget: Budget, seed: int) -> Recipe:

@@ -68,7 +68,11 @@ def ablation() -> list[Run]:
 
 
 def unseen() -> list[Run]:
-    """Every arm on every target: with it, without it, and without as many others; each half of the patients."""
+    """Every arm on every target: with it, without it, and without as many others; each half of the patients.
+
+    First those that saw everything, on both halves: `training.tables perceptual` asks for no others. Then one half
+    and the other: the first alone makes a table.
+    """
     runs = []
     alone = [name for name, labels in protocol.TARGETS.items() if labels <= protocol.UNREPORTED]
     for fold in FOLDS:
@@ -79,7 +83,7 @@ def unseen() -> list[Run]:
                 Run(study="unseen", arm=arm, seed=0, fold=fold, target=target, role=role)
                 for target, role in [*shared, *others]
             ]
-    return runs
+    return sorted(runs, key=lambda run: run.target is not None)
 
 
 class Bench:

@@ -1,9 +1,9 @@
 """Diseases never seen: recall on a disease by trainings that had it, had not, or had as many other films less.
 
 The protocol stands in `training.protocol`. Two halves of the patients, each measured by the network trained on the
-other; a threshold is found for each network on the clean normals of its half, in each bootstrap row again, so that
-all are compared at equal false positives on normal films. A box counts whatever channel says it: of a net with one
-channel a disease, another disease's will do.
+other, or one of them where the trainings for the other are not all there; a threshold is found for each network on
+the clean normals of its half, in each bootstrap row again, so that all are compared at equal false positives on
+normal films. A box counts whatever channel says it: of a net with one channel a disease, another disease's will do.
 """
 
 from collections.abc import Mapping, Sequence
@@ -63,12 +63,19 @@ class Results:
     counts: Mapping[str, tuple[int, int, int]]
 
 
-def halves(examples: Sequence[Example], target: str) -> list[Half]:
-    """Both halves, their patients drawn together."""
-    pairs = [measured(examples, fold, target) for fold in FOLDS]
+def folds_of(runs: Sequence[Run]) -> tuple[int, ...]:
+    """The halves to measure on: those for which no training is missing that the other one has."""
+    done = {fold: {(run.arm, run.target, run.role, run.seed) for run in runs if run.fold == fold} for fold in FOLDS}
+    most = set().union(*done.values())
+    return tuple(fold for fold in FOLDS if done[fold] == most) or FOLDS
+
+
+def halves(examples: Sequence[Example], target: str, folds: Sequence[int]) -> list[Half]:
+    """The halves of `folds`, their patients drawn together."""
+    pairs = [measured(examples, fold, target) for fold in folds]
     films = [[*shown, *normals] for shown, normals in pairs]
     drawn = draws([example.patient for half in films for example in half])
-    parts = np.split(drawn, [len(films[0])], axis=1)
+    parts = np.split(drawn, np.cumsum([len(half) for half in films[:-1]]), axis=1)
     return [
         Half(
             examples=tuple(half),
@@ -119,12 +126,13 @@ def exchanged(predictions: Predictions, films: Bools) -> Predictions:
 
 
 def find(runs: Sequence[Run], arm: str, target: str, role: str) -> list[list[Run]]:
-    """The runs of both halves, for each seed that has both; `seen` may be shared by targets (`target` None)."""
+    """A run a half, for each seed that has all of them; `seen` may be shared by targets (`target` None)."""
     found = []
+    folds = folds_of(runs)
     for seed in sorted({run.seed for run in runs}):
-        pair = [_one(runs, (arm, role, seed, fold), target) for fold in FOLDS]
+        pair = [_one(runs, (arm, role, seed, fold), target) for fold in folds]
         complete = [run for run in pair if run is not None]
-        if len(complete) == len(FOLDS):
+        if len(complete) == len(folds):
             found.append(complete)
     return found
 
@@ -148,7 +156,7 @@ def measure(examples: Sequence[Example], runs: Sequence[Run]) -> Results:
     # A network that saw everything serves several targets: read once.
     shared = {run.folder: run.predictions() for run in runs if run.target is None}
     for target in TARGETS:
-        of = halves(examples, target)
+        of = halves(examples, target, folds_of(runs))
         normals = sum(int(half.normal.sum()) for half in of)
         findings = sum(int(half.target.sum()) for half in of)
         counts[target] = (sum(len(half.examples) for half in of) - normals, findings, normals)

@@ -99,9 +99,25 @@ def test_by_chance_is_with_the_boxes_of_another_film() -> None:
     assert others.images.tolist() == predictions.images.tolist()
 
 
-def test_half_a_pair_is_not_there(leave: Callable[..., Path]) -> None:
-    runs = leave("unseen", "seen-0", half(0, finds(0.8)), arm="binary", role="seen", fold=0)
-    assert unseen(FILMS, read_runs(runs, "unseen"))[0].rows == ()
+def test_half_of_the_patients_will_do_until_the_trainings_for_the_others_are_there(
+    leave: Callable[..., Path],
+) -> None:
+    facts = {"arm": "binary", "target": "Effusion"}
+    for fold in (0, 1):
+        leave("unseen", f"seen-{fold}", half(fold, finds(0.8)), arm="binary", role="seen", fold=fold)
+    runs = leave("unseen", "left-0", half(0, finds(0.4)), role="left_out", fold=0, **facts)
+    sheet = unseen(FILMS, read_runs(runs, "unseen"))[0]
+    effusion = dict(zip(sheet.columns, sheet.rows[0], strict=True))
+    assert effusion["films"] == len([one for one in FILMS if one.boxes and fold_of(one.patient) == 0]) / 2
+    assert effusion["left out − seen"].value == pytest.approx(-0.4, abs=0.1)
+    assert any("half of the patients (fold 0)" in note for note in sheet.notes)
+    leave("unseen", "left-1", half(1, finds(0.4)), role="left_out", fold=1, **facts)
+    both = unseen(FILMS, read_runs(runs, "unseen"))[0]
+    assert both.rows[0][1] == 100
+    assert not any("half of the patients" in note for note in both.notes)
+
+
+def test_no_run_at_all_is_an_error_that_says_what_to_do() -> None:
     with pytest.raises(ValueError, match=r"python -m training\.study unseen"):
         unseen(FILMS, [])
 
