@@ -1,11 +1,8 @@
 """Untrusted bytes to a film, by way of a child process that is limited, and killed at its deadline (law 8)."""
 
 import contextlib
-import os
 import signal
-import socket
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -15,6 +12,7 @@ from typing import Any
 
 from dicom_node.analyse import wire
 from dicom_node.analyse.decoded import Decoded, DecodeRequest, film_told, header_told
+from dicom_node.analyse.spawn import spawned
 from dicom_node.domain import Reason
 from dicom_node.errors import DecoderUnavailable
 from dicom_node.sections import AnalyseSection, SelectSection
@@ -135,18 +133,7 @@ class _Child:
         #: it was asked before
         self.served = False
         self._ready = False
-        self._connection, theirs = socket.socketpair()
-        with theirs:
-            # one thread: each further one of BLAS's would reserve address space that its limit counts
-            environment = os.environ | {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
-            # exec'd, in a session of its own: a Ctrl-C on the terminal is its parent's to answer
-            self._process = subprocess.Popen(  # noqa: S603 - our own module
-                [sys.executable, "-m", "dicom_node.analyse.child", str(theirs.fileno())],
-                pass_fds=(theirs.fileno(),),
-                stdin=subprocess.DEVNULL,
-                env=environment,
-                start_new_session=True,
-            )
+        self._process, self._connection = spawned("dicom_node.analyse.child")
         self.pid = self._process.pid
         with contextlib.suppress(OSError):  # dead already: await_ready tells
             wire.send(self._connection, setup)

@@ -5,17 +5,16 @@ next film waits for the model, and two of them would undo each other's warning f
 """
 
 import contextlib
-import os
 import queue
 import socket
 import subprocess
-import sys
 import time
 from pathlib import Path
 from types import TracebackType
 
 from dicom_node.analyse import order as orders
 from dicom_node.analyse.order import Answer, Broke, Kept, NotKept, Order, Refusal
+from dicom_node.analyse.spawn import spawned
 from dicom_node.errors import EncoderUnavailable, OutOfRoom, StorageFault, Unreadable
 
 #: seconds that an encoder may take to load its libraries, and for one image (law 6)
@@ -114,17 +113,7 @@ class _Encoder:
 
     def _start(self) -> None:
         self._ready = False
-        self._connection, theirs = socket.socketpair()
-        with theirs:
-            # one thread: several encoders are what the cores are for
-            environment = os.environ | {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
-            self._process = subprocess.Popen(  # noqa: S603 - our own module
-                [sys.executable, "-m", "dicom_node.analyse.encoder", str(theirs.fileno())],
-                pass_fds=(theirs.fileno(),),
-                stdin=subprocess.DEVNULL,
-                env=environment,
-                start_new_session=True,
-            )
+        self._process, self._connection = spawned("dicom_node.analyse.encoder")
         with contextlib.suppress(OSError):  # dead already: _await_ready tells
             orders.send(self._connection, self._spool_folder)
 
