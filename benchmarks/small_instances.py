@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from benchmarks import receivers
+from benchmarks import receivers, recorded
 from benchmarks.alone import alone
 from benchmarks.measure import Tell, cpu_seconds, flush_seconds, interleaved, median_ratio, seconds
 from benchmarks.modality import Files, Image, Sender, storescu, storescus
@@ -48,7 +48,8 @@ def run(tell: Tell, scratch: Path) -> Outcome:
         measured = _Measured(program, node, peers, files, scratch)
         rates = interleaved(measured.ways(), _ROUNDS, tell=tell)
     rows = [*_bounded(rates, flushes, measured), *_against(rates, peers)]
-    return Outcome(rows=rows, tables=[measured.shares(rates, flushes)], missing=missing)
+    tables = [measured.shares(rates, flushes), recorded.shares(tell, scratch / "recorded")]
+    return Outcome(rows=rows, tables=tables, missing=missing)
 
 
 def _flushes(scratch: Path, program: str, files: Files) -> tuple[float | None, list[str]]:
