@@ -64,7 +64,7 @@ def shares(tell: Tell, scratch: Path) -> Table:
         title="What the CPU between the bytes of a 50 KB instance and its row is spent on",
         head=["layer", "share", "ms"],
         rows=[[layer, f"{own / total:.0%}", f"{1e3 * plain * own / total:.2f}"] for layer, own in spent.items()],
-        note=f"One thread, {_COUNTED} instances, {1e3 * plain:.2f} ms of CPU each without the profiler, divided by the "
+        note=f"One thread, {_COUNTED} instances, {1e3 * plain:.2f} ms of CPU each without the profiler, split by the "
         "profiler's shares, which make much of short functions. The association's share is not in it.",
     )
 

@@ -75,11 +75,11 @@ class Budget(NamedTuple):
     learning_rate: float = 1.5e-3
 
 
-#: some four minutes a training on two cores
+#: seven to eight minutes a training on a core of its own
 ABLATION_BUDGET = Budget(size=128, epochs=4, batch=32)
 #: what the self-supervised arm's encoder has behind it
 PRETRAINING = Budget(size=96, epochs=6, batch=64)
-#: a minute or two a training on two cores: there are 180 of them
+#: at the rate of such films some three minutes a training on a core of its own: there are 180 of them
 UNSEEN_BUDGET = Budget(size=96, epochs=6, batch=32)
 
 

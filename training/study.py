@@ -150,9 +150,10 @@ class Bench:
 class Active:
     """A run under way, on its own stream where the device has some."""
 
-    def __init__(self, bench: Bench, run: Run, claim: ExitStack | None = None) -> None:
-        """`claim` keeps other processes away and is closed when the run is done."""
-        self.bench, self.run, self.claim = bench, run, claim or ExitStack()
+    def __init__(self, bench: Bench, run: Run) -> None:
+        self.bench, self.run = bench, run
+        #: keeps other processes away, and is closed when the run is done
+        self.claim = ExitStack()
         self.arm = (arms.ABLATION if run.study == "ablation" else arms.UNSEEN)[run.arm]
         self.budget = arms.ABLATION_BUDGET if run.study == "ablation" else arms.UNSEEN_BUDGET
         self.recipe = arms.recipe(self.arm, self.budget, run.seed)
@@ -264,10 +265,14 @@ def _begin(bench: Bench, run: Run) -> Active | None:
     with ExitStack() as claim:
         try:
             claim.enter_context(checkpoint.alone(bench.folder(run) / PREDICTIONS))
-            return None if _is_done(bench, run) else Active(bench, run, claim.pop_all())
+            if _is_done(bench, run):
+                return None
+            active = Active(bench, run)
         except checkpoint.Taken:
             log.info("%s is left to another process", run.name)
             return None
+        active.claim = claim.pop_all()
+    return active
 
 
 def main() -> None:
