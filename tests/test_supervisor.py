@@ -13,6 +13,9 @@ from pathlib import Path
 
 import pytest
 
+from dicom_node.config import load_settings
+from dicom_node.ledger import Channel, Ledger
+from dicom_node.ledger.ledger import url_for
 from dicom_node.supervisor import RECEIVE_FIRST
 from tests.peers import association, echoed, echoscu, free_port
 from tests.site import configure
@@ -160,3 +163,23 @@ def test_sighup_takes_new_settings_and_drops_no_association(node: Served) -> Non
         assert node.roles()["receive"] == before["receive"]
         assert opened.send_c_echo().Status == 0x0000
     assert "role died" not in node.log()
+
+
+def test_a_role_that_starts_rings_for_the_one_that_was_killed_before_it(tmp_path: Path) -> None:
+    configuration = configure(tmp_path, port=free_port(), archive_port=free_port())
+    node = load_settings(configuration).node
+    Ledger.migrate(url_for(node))
+    ledger = Ledger.for_settings(node)
+    # nobody has anything to do, so that nothing but the start can ring
+    with ledger.bell.listen(Channel.COMMITMENTS) as listener:
+        role = subprocess.Popen(
+            [sys.executable, "-m", "dicom_node.app", "conclude", str(configuration)],
+            stdin=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+        )
+        try:
+            wait_for("the ring", lambda: listener.wait(5.0), seconds=PATIENCE)
+        finally:
+            role.kill()
+            role.communicate(timeout=60)
+            ledger.close()
