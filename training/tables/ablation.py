@@ -16,7 +16,7 @@ from training.evaluation.matching import Floats
 from training.evaluation.measures import MEASURES, Scored, scored
 from training.evaluation.sheet import Cell, Sheet
 from training.readers import sentence
-from training.study import SEEDS
+from training.runs import SEEDS
 from training.tables.runs import Run, budget, by_arm, over_seeds
 
 #: of the family of steps, after Holm's correction
