@@ -9,7 +9,7 @@ import numpy as np
 
 from dicom_node.cli.template import configuration
 from dicom_node.domain import Arrival, DeliveryState, Finding, Head, JobState, Kind, Profile, Reason
-from dicom_node.ledger import Ledger, deliveries, holding, instances, jobs, models, results, studies, versions
+from dicom_node.ledger import Ledger, deliveries, instances, jobs, models, results, studies, versions
 from dicom_node.ledger.deliveries import NewDelivery
 from dicom_node.ledger.jobs import ClaimedJob
 from dicom_node.ledger.rows import StoredResult
@@ -140,7 +140,7 @@ class Site:
                 elif outcome is DeliveryState.FAILED:
                     deliveries.refused(tx, claim, self.now, error)
                 elif outcome is DeliveryState.HELD:
-                    holding.hold_claimed(tx, claim, now=self.now, reason=error)
+                    deliveries.hold_back(tx, claim, now=self.now, reason=error)
                 else:
                     deliveries.retry(tx, claim, now=self.now, not_before=self.now + again_in, error=error)
 

@@ -15,7 +15,7 @@ from dicom_node.audit import Trail
 from dicom_node.conclude.complete import complete_quiet, conclude_ready
 from dicom_node.conclude.report import Reporter
 from dicom_node.domain import DeliveryState, InstanceState, Reason, ResultState
-from dicom_node.ledger import deliveries, instances, overview, schema
+from dicom_node.ledger import deliveries, holding, instances, overview, schema
 from dicom_node.retention import ORPHAN_AGE, Deleted, Retention
 from dicom_node.sections import RetentionSection
 from dicom_node.security import AuditSection, TLSSection
@@ -49,7 +49,7 @@ def study(node: Node, *, delivered: DeliveryState, now: float = T0) -> str:
     ids = [one.delivery_id for one in node.study(uid).deliveries]
     with node.ledger.transaction() as tx:
         if delivered is DeliveryState.ABANDONED:
-            deliveries.abandon(tx, ids=ids, now=now + 2, reason="test")
+            holding.abandon(tx, ids=ids, now=now + 2, reason="test")
         elif delivered not in (DeliveryState.PENDING, DeliveryState.HELD):
             (claim,) = deliveries.claim(tx, destination="archive", now=now + 2, owner="t", lease=1, limit=1)
             if delivered is DeliveryState.STORED:

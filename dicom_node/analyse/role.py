@@ -144,7 +144,7 @@ def register(ledger: Ledger, manifest: Manifest, settings: Settings, *, now: flo
                 threshold=encoding.threshold,
                 most_findings=encoding.model.most_findings,
             )
-        missing = jobs.insert_missing(
+        missing = models.insert_missing(
             tx,
             model=manifest.digest,
             parameters=common,

@@ -175,7 +175,7 @@ class Outbox:
         now = time.time()
         with self._circuit.claiming, self._ledger.transaction() as tx:
             if self._only_released:
-                deliveries.hold(tx, destination=self.name, now=now)
+                holding.hold(tx, destination=self.name, now=now)
             if limit := self._section.deliver_within:
                 overdue = holding.hold_overdue(
                     tx,
@@ -225,7 +225,7 @@ class Outbox:
             case Verdict.UNTRIED:
                 deliveries.postpone(tx, claim, now=now, reason=outcome.detail)
             case Verdict.HOLD:
-                holding.hold_claimed(tx, claim, now=now, reason=outcome.detail)
+                deliveries.hold_back(tx, claim, now=now, reason=outcome.detail)
             case Verdict.RETRY | Verdict.WAIT:
                 not_before = now + self._wait(claim.attempts)
                 deliveries.retry(tx, claim, now=now, not_before=not_before, error=outcome.detail)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from sqlalchemy import Connection, and_, func, insert, select, update
 
 from dicom_node.domain import CommitmentState, DeliveryState
+from dicom_node.ledger import holding
 from dicom_node.ledger.move import move
 from dicom_node.ledger.schema import commitment, commitment_item, delivery, in_state, instance, result
 
@@ -179,25 +180,8 @@ def answer(
 
 def forgo(tx: Connection, *, now: float, reason: str, destination: str | None = None, study: int | None = None) -> int:
     """UNCOMMITTED → STORED for what meets all that is given: nobody waits for its commitment any more; how many."""
-    which = [_UNCOMMITTED]
-    if destination is not None:
-        which.append(delivery.c.destination == destination)
-    if study is not None:
-        which.append(delivery.c.study_id == study)
-    rows = tx.execute(select(delivery.c.id, delivery.c.study_id).where(*which).order_by(delivery.c.id)).all()
-    return sum(
-        move(
-            tx,
-            DeliveryState,
-            key,
-            DeliveryState.STORED,
-            expect=DeliveryState.UNCOMMITTED,
-            now=now,
-            study_id=study_id,
-            reason=reason,
-        )
-        for key, study_id in rows
-    )
+    chosen = holding.chosen_by(destination=destination, study=study)
+    return holding.each(tx, (DeliveryState.UNCOMMITTED,), chosen, DeliveryState.STORED, now=now, reason=reason)
 
 
 def next_due(tx: Connection, destination: str) -> float | None:

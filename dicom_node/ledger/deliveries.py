@@ -7,14 +7,12 @@ from sqlalchemy import ColumnElement, Connection, exists, func, select, update
 
 from dicom_node.domain import DeliveryState
 from dicom_node.errors import LostRace
-from dicom_node.ledger import withdrawals
+from dicom_node.ledger import holding, withdrawals
 from dicom_node.ledger.bell import Channel, request
 from dicom_node.ledger.move import move
 from dicom_node.ledger.rows import ResultRow, insert_new, result_row
 from dicom_node.ledger.schema import delivery, in_state, result
 
-#: ids of deliveries; None: whichever
-Keys = Sequence[int] | None
 #: states in which a delivery still needs its result's bytes
 UNDER_WAY = (
     DeliveryState.HELD,
@@ -23,8 +21,6 @@ UNDER_WAY = (
     DeliveryState.UNCOMMITTED,
     DeliveryState.FAILED,
 )
-#: states in which a person, or a newer result, may end a delivery
-ABANDONABLE = (DeliveryState.HELD, DeliveryState.PENDING, DeliveryState.FAILED)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,7 +104,7 @@ def claim(
         if not sent["is_current"]:
             if row["attempts"]:
                 withdrawals.enter_if_recalled(tx, row["id"], now=now)
-            abandon(tx, ids=[row["id"]], now=now, reason="superseded")
+            holding.abandon(tx, ids=[row["id"]], now=now, reason="superseded")
             continue
         held = ClaimedDelivery(
             delivery_id=row["id"],
@@ -180,6 +176,11 @@ def postpone(tx: Connection, claim: ClaimedDelivery, *, now: float, reason: str)
     _end(tx, claim, DeliveryState.PENDING, now=now, reason=reason, not_before=now, attempts=claim.attempts - 1)
 
 
+def hold_back(tx: Connection, claim: ClaimedDelivery, *, now: float, reason: str) -> None:
+    """SENDING → HELD until a person has looked. Raises LostRace."""
+    _end(tx, claim, DeliveryState.HELD, now=now, reason=reason, last_error=reason)
+
+
 def reclaim_expired(tx: Connection, *, now: float) -> int:
     """Put deliveries whose lease has ended back; how many."""
     error = "the process that was sending it vanished"
@@ -200,63 +201,6 @@ def reclaim_expired(tx: Connection, *, now: float) -> int:
             last_error=error,
         )
         for row in tx.execute(expired).mappings().all()
-    )
-
-
-def release(
-    tx: Connection, *, now: float, destination: str | None = None, study: int | None = None, ids: Keys = None
-) -> int:
-    """HELD → PENDING for every delivery that meets all that is given; how many."""
-    chosen = _chosen(destination=destination, study=study, ids=ids)
-    return _each(
-        tx,
-        (DeliveryState.HELD,),
-        chosen,
-        DeliveryState.PENDING,
-        now=now,
-        reason="released",
-        not_before=now,
-        released=True,
-    )
-
-
-def hold(tx: Connection, *, destination: str, now: float) -> int:
-    """PENDING → HELD for whatever no person released: the destination's mode was `send` and is `hold` now; how many."""
-    unreleased = [delivery.c.destination == destination, delivery.c.released.is_(False)]
-    return _each(tx, (DeliveryState.PENDING,), unreleased, DeliveryState.HELD, now=now, reason="held from now on")
-
-
-def abandon(
-    tx: Connection,
-    *,
-    now: float,
-    reason: str,
-    destination: str | None = None,
-    study: int | None = None,
-    ids: Keys = None,
-) -> int:
-    """End every delivery that is held, pending or failed and meets all that is given; how many."""
-    chosen = _chosen(destination=destination, study=study, ids=ids)
-    return _each(tx, ABANDONABLE, chosen, DeliveryState.ABANDONED, now=now, reason=reason, ended_at=now)
-
-
-def requeue(
-    tx: Connection, *, now: float, destination: str | None = None, study: int | None = None, ids: Keys = None
-) -> int:
-    """FAILED → PENDING, attempts counted anew, for every delivery that meets all that is given; how many."""
-    chosen = _chosen(destination=destination, study=study, ids=ids)
-    return _each(
-        tx,
-        (DeliveryState.FAILED,),
-        chosen,
-        DeliveryState.PENDING,
-        now=now,
-        reason="retried",
-        not_before=now,
-        released=True,
-        attempts=0,
-        commitment_attempts=0,
-        ended_at=None,
     )
 
 
@@ -307,43 +251,3 @@ def _end(
         **columns,
     ):
         raise LostRace(f"delivery {claim.delivery_id} is no longer ours: its lease ended and another took it")
-
-
-def _chosen(*, destination: str | None, study: int | None, ids: Keys) -> list[ColumnElement[bool]]:
-    given: list[ColumnElement[bool]] = []
-    if destination is not None:
-        given.append(delivery.c.destination == destination)
-    if study is not None:
-        given.append(delivery.c.study_id == study)
-    if ids is not None:
-        given.append(delivery.c.id.in_(ids))
-    return given
-
-
-def _each(
-    tx: Connection,
-    states: Sequence[DeliveryState],
-    chosen: Sequence[ColumnElement[bool]],
-    to: DeliveryState,
-    *,
-    now: float,
-    reason: str,
-    **columns: float | None,
-) -> int:
-    moved = 0
-    for state in states:  # one query a state: each has its own partial index
-        query = select(delivery.c.id, delivery.c.study_id).where(in_state(delivery.c.state, state), *chosen)
-        for key, study_id in tx.execute(query.order_by(delivery.c.id)).all():
-            moved += move(
-                tx,
-                DeliveryState,
-                key,
-                to,
-                expect=state,
-                now=now,
-                study_id=study_id,
-                reason=reason,
-                where=(),
-                **columns,
-            )
-    return moved

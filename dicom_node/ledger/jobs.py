@@ -1,9 +1,9 @@
 """Jobs: one Instance × one model × parameters, a queue that several workers share."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from sqlalchemy import Connection, func, select, true, update
+from sqlalchemy import Connection, func, select, update
 
 from dicom_node.domain import Finding, JobState, Reason
 from dicom_node.errors import LostRace
@@ -11,9 +11,8 @@ from dicom_node.ledger import findings as finding_rows
 from dicom_node.ledger import instances, models, studies, succession
 from dicom_node.ledger import results as result_rows
 from dicom_node.ledger.move import move
-from dicom_node.ledger.rank import LEVEL, rank_of
 from dicom_node.ledger.rows import InstanceRow, StoredResult
-from dicom_node.ledger.schema import in_state, instance, job, study
+from dicom_node.ledger.schema import in_state, instance, job
 
 _SPENT = {"reason_code": Reason.ATTEMPTS_SPENT.value}
 
@@ -253,37 +252,6 @@ def requeue(tx: Connection, job_id: int, now: float) -> bool:
         reason_code="",
         ended_at=None,
     )
-
-
-def insert_missing(
-    tx: Connection,
-    *,
-    model: str,
-    parameters: str,
-    now: float,
-    by_source: Mapping[str, str] | None = None,
-    level: float = LEVEL,
-) -> int:
-    """Make the jobs of instances that arrived while no model was active; how many.
-
-    `by_source`: see models.activate; `level`: see rank_of(). Raises ValueError unless `model` is active.
-    """
-    if model not in models.active(tx):
-        raise ValueError(f"model {model} is not active: activate() it first")
-    made = 0
-    waiting = select(instance, study.c.priority).join(study, study.c.id == instance.c.study_id)
-    for row in tx.execute(waiting.where(instance.c.without_job == true()).order_by(instance.c.id)).mappings().all():
-        made += models.queue_jobs(
-            tx,
-            instance_id=row["id"],
-            study_id=row["study_id"],
-            priority=row["priority"],
-            rank=rank_of(row["sop_class_uid"], arrived=row["received_at"], priority=row["priority"], level=level),
-            parameters=(by_source or {}).get(row["calling_ae_title"], parameters),
-            now=now,
-        )
-        tx.execute(update(instance).where(instance.c.id == row["id"]).values(without_job=False))
-    return made
 
 
 def failed(tx: Connection, study_id: int | None = None, *, limit: int | None = None) -> list[int]:

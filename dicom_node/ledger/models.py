@@ -8,8 +8,9 @@ from sqlalchemy import ColumnElement, Connection, select, true, update
 from dicom_node.domain import JobState
 from dicom_node.ledger import rejected, schema
 from dicom_node.ledger.bell import Channel, request
+from dicom_node.ledger.rank import LEVEL, rank_of
 from dicom_node.ledger.rows import insert_new
-from dicom_node.ledger.schema import in_state, instance, job, model
+from dicom_node.ledger.schema import in_state, instance, job, model, study
 
 _NONE: Mapping[str, str] = {}
 #: asked at each arrival, and made once
@@ -110,6 +111,37 @@ def queue_job(
     }
     request(tx, Channel.JOBS)
     return insert_new(tx, job, values, unless=("instance_id", "model", "parameters"))
+
+
+def insert_missing(
+    tx: Connection,
+    *,
+    model: str,
+    parameters: str,
+    now: float,
+    by_source: Mapping[str, str] | None = None,
+    level: float = LEVEL,
+) -> int:
+    """Make the jobs of instances that arrived while no model was active; how many.
+
+    `by_source`: see activate(); `level`: see rank_of(). Raises ValueError unless `model` is active.
+    """
+    if model not in active(tx):
+        raise ValueError(f"model {model} is not active: activate() it first")
+    made = 0
+    waiting = select(instance, study.c.priority).join(study, study.c.id == instance.c.study_id)
+    for row in tx.execute(waiting.where(instance.c.without_job == true()).order_by(instance.c.id)).mappings().all():
+        made += queue_jobs(
+            tx,
+            instance_id=row["id"],
+            study_id=row["study_id"],
+            priority=row["priority"],
+            rank=rank_of(row["sop_class_uid"], arrived=row["received_at"], priority=row["priority"], level=level),
+            parameters=(by_source or {}).get(row["calling_ae_title"], parameters),
+            now=now,
+        )
+        tx.execute(update(instance).where(instance.c.id == row["id"]).values(without_job=False))
+    return made
 
 
 def heir(tx: Connection, digest: str) -> str:

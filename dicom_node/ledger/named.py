@@ -7,7 +7,7 @@ from enum import StrEnum
 from sqlalchemy import ColumnElement, Connection, Select, func, literal_column, select, update
 
 from dicom_node.domain import InstanceState, ResultState
-from dicom_node.ledger import deliveries, results
+from dicom_node.ledger import deliveries, holding, results
 from dicom_node.ledger.schema import delivery, header, in_state, instance, job, result, study
 
 
@@ -82,10 +82,10 @@ def give_up(tx: Connection, lost: Named, *, now: float, reason: str) -> int:
     """
     waiting = tx.execute(
         select(delivery.c.id).where(
-            delivery.c.result_id == lost.row_id, delivery.c.state.in_([state.value for state in deliveries.ABANDONABLE])
+            delivery.c.result_id == lost.row_id, delivery.c.state.in_([state.value for state in holding.ABANDONABLE])
         )
     )
-    ended = deliveries.abandon(tx, ids=list(waiting.scalars()), now=now, reason=reason)
+    ended = holding.abandon(tx, ids=list(waiting.scalars()), now=now, reason=reason)
     results.purge(tx, lost.row_id, now=now)
     return ended
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from sqlalchemy import ColumnElement, Connection, and_, exists, or_, select, update
 
 from dicom_node.domain import ARRIVED, DeliveryState, Kind, Profile, RejectionTitle, ResultState
-from dicom_node.ledger import deliveries, withdrawals
+from dicom_node.ledger import holding, withdrawals
 from dicom_node.ledger.schema import delivery, in_state, instance, job, report_job, result, study
 
 #: results that one query names: SQLite takes some thousands of values in one
@@ -137,9 +137,9 @@ def _mark(tx: Connection, ids: Sequence[int], title: RejectionTitle, now: float)
     for key, study_id in tx.execute(there.order_by(delivery.c.id)).all():
         withdrawals.enter(tx, key, study_id=study_id, title=title, now=now)
     waiting = select(delivery.c.id).where(
-        delivery.c.result_id.in_(ids), delivery.c.state.in_([state.value for state in deliveries.ABANDONABLE])
+        delivery.c.result_id.in_(ids), delivery.c.state.in_([state.value for state in holding.ABANDONABLE])
     )
-    deliveries.abandon(tx, ids=list(tx.execute(waiting).scalars()), now=now, reason="recalled")
+    holding.abandon(tx, ids=list(tx.execute(waiting).scalars()), now=now, reason="recalled")
     return marked
 
 

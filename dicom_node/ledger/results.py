@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from sqlalchemy import Connection, bindparam, exists, select, true, update
 
 from dicom_node.domain import Kind, ResultState
-from dicom_node.ledger import deliveries
+from dicom_node.ledger import deliveries, holding
 from dicom_node.ledger.move import move
 from dicom_node.ledger.rows import JobRow, ResultRow, StoredResult, insert_new, result_row
 from dicom_node.ledger.schema import delivery, in_state, instance, job, model, result
@@ -145,10 +145,10 @@ def supersede(tx: Connection, rows: Sequence[ResultRow], *, now: float) -> None:
         waiting = tx.execute(
             select(delivery.c.id).where(
                 delivery.c.result_id == row.result_id,
-                delivery.c.state.in_([state.value for state in deliveries.ABANDONABLE]),
+                delivery.c.state.in_([state.value for state in holding.ABANDONABLE]),
             )
         )
-        deliveries.abandon(tx, ids=list(waiting.scalars()), now=now, reason="superseded")
+        holding.abandon(tx, ids=list(waiting.scalars()), now=now, reason="superseded")
 
 
 def purge(tx: Connection, result_id: int, *, now: float) -> str | None:

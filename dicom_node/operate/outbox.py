@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from dicom_node.domain import DeliveryState
-from dicom_node.ledger import Ledger, choice, commitments, deliveries, jobs
+from dicom_node.ledger import Ledger, choice, commitments, holding, jobs
 from dicom_node.ledger.choice import ChosenDelivery, ChosenJob
 from dicom_node.operate.choosing import Choice, at_work, studies_of
 
@@ -38,7 +38,7 @@ def release(ledger: Ledger, chosen: Choice, *, now: float, dry_run: bool = False
         held = choice.deliveries(tx, DeliveryState.HELD, study_ids=ids, destination=chosen.destination)
         if not dry_run:
             for study_id in _each(ids):
-                deliveries.release(tx, now=now, destination=chosen.destination, study=study_id)
+                holding.release(tx, now=now, destination=chosen.destination, study=study_id)
     return tuple(held)
 
 
@@ -56,7 +56,7 @@ def retry(ledger: Ledger, chosen: Choice, *, now: float, dry_run: bool = False) 
             for job in failed:
                 jobs.requeue(tx, job.job_id, now)
             for study_id in _each(ids):
-                deliveries.requeue(tx, now=now, destination=chosen.destination, study=study_id)
+                holding.requeue(tx, now=now, destination=chosen.destination, study=study_id)
             choice.hasten(tx, now=now, study_ids=ids, destination=chosen.destination)
     waiting = (delivery for delivery in pending if delivery.not_before > now)
     return Retried(jobs=tuple(failed), refused=tuple(refused), waiting=tuple(waiting))
@@ -69,12 +69,12 @@ def abandon(ledger: Ledger, chosen: Choice, *, now: float, reason: str, dry_run:
     """
     with at_work(ledger, dry_run=dry_run) as tx:
         ids = studies_of(tx, chosen)
-        given_up = choice.deliveries(tx, *deliveries.ABANDONABLE, study_ids=ids, destination=chosen.destination)
+        given_up = choice.deliveries(tx, *holding.ABANDONABLE, study_ids=ids, destination=chosen.destination)
         sending = choice.deliveries(tx, DeliveryState.SENDING, study_ids=ids, destination=chosen.destination)
         uncommitted = choice.deliveries(tx, DeliveryState.UNCOMMITTED, study_ids=ids, destination=chosen.destination)
         if not dry_run:
             for study_id in _each(ids):
-                deliveries.abandon(tx, now=now, reason=reason, destination=chosen.destination, study=study_id)
+                holding.abandon(tx, now=now, reason=reason, destination=chosen.destination, study=study_id)
                 commitments.forgo(tx, now=now, reason=reason, destination=chosen.destination, study=study_id)
     return Abandoned(deliveries=tuple(given_up), sending=tuple(sending), uncommitted=tuple(uncommitted))
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from dicom_node.domain import ARRIVED, DeliveryState, Profile, RecallReason
 from dicom_node.ledger import Ledger, withdrawals
 from dicom_node.ledger import recall as recalls
-from dicom_node.ledger.deliveries import ABANDONABLE
+from dicom_node.ledger.holding import ABANDONABLE
 from dicom_node.ledger.recall import Recallable
 from dicom_node.ledger.withdrawals import Withdrawn
 from dicom_node.operate.choosing import Choice, studies_of

@@ -10,7 +10,7 @@ from sqlalchemy import select
 from dicom_node.conclude.complete import complete_quiet, conclude_ready
 from dicom_node.conclude.report import Reporter
 from dicom_node.domain import DeliveryState, Kind, Profile, StudyState
-from dicom_node.ledger import caught_up, deliveries, results, studies
+from dicom_node.ledger import caught_up, holding, results, studies
 from dicom_node.ledger.schema import report
 from tests.deliver.node import Node, peer, sender, settings_of
 
@@ -193,7 +193,7 @@ def test_a_release_sends_what_was_held_and_a_new_conclusion_does_not_hold_it_aga
     node.analyse(node.result(uid), now=T0)
     conclude(node, T0 + 10)
     with node.ledger.transaction() as tx:
-        assert deliveries.release(tx, now=T0 + 20, destination="held") == 1
+        assert holding.release(tx, now=T0 + 20, destination="held") == 1
     node.arrive(uid, now=T0 + 30)
     node.decline(now=T0 + 30)
     conclude(node, T0 + 40)

@@ -9,7 +9,7 @@ from dicom_node.analyse.examine import Examiner
 from dicom_node.conclude.later import report_later
 from dicom_node.conclude.report import Draft, Reporter
 from dicom_node.domain import Profile, RejectionTitle, StudyState
-from dicom_node.ledger import deliveries, headers, purge, rejections
+from dicom_node.ledger import headers, holding, purge, rejections
 from dicom_node.ledger.rows import StudyRow
 from tests.conclude.reporting import PATIENCE, Desk, clean, lesion, settings_for
 from tests.encode.reports import evidence, items, summaries, texts
@@ -135,7 +135,7 @@ def test_after_retention_a_late_image_is_reported_and_the_earlier_ones_are_only_
     desk.conclude()
     (old,) = desk.standing(study_id)
     with desk.ledger.transaction() as tx:
-        deliveries.abandon(tx, now=desk.now, reason="tested")
+        holding.abandon(tx, now=desk.now, reason="tested")
         (kept,) = [header for number in range(1, 3) if (header := headers.of_job(tx, number))]
         removable = purge.purge(tx, study_id, ended_before=desk.now + 1, now=desk.now + 1)
     assert removable is not None

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from dicom_node.ledger import Channel, Ledger, deliveries
+from dicom_node.ledger import Channel, Ledger, deliveries, holding
 from dicom_node.ledger.bell import LONGEST_WAIT
 from tests.contract.world import World, arrival
 from tests.waiting import wait_for
@@ -33,7 +33,7 @@ def test_each_commit_rings_for_what_it_made(world: World) -> None:
         world.through(now=20.0, held=True)
         assert rung() == [True, False, True, True]
         with world.ledger.transaction() as tx:
-            deliveries.release(tx, now=21.0)
+            holding.release(tx, now=21.0)
         assert rung() == [True, False, False, True]
 
 

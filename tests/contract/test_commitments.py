@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from sqlalchemy import select
 
 from dicom_node.domain import CommitmentState, DeliveryState
-from dicom_node.ledger import commitments, deliveries, overview, pledges, purge, recall, schema
+from dicom_node.ledger import commitments, deliveries, holding, overview, pledges, purge, recall, schema
 from dicom_node.ledger.commitments import ATTEMPTS, Asked, Reference
 from dicom_node.ledger.overview import DeliveryView
 from tests.contract.world import World, arrival
@@ -130,7 +130,7 @@ def test_what_is_not_committed_is_sent_again_and_in_the_end_is_a_persons(world: 
     assert states(world) == ["failed"]
     assert due(world) == []
     with world.ledger.transaction() as tx:
-        assert deliveries.requeue(tx, now=999.0) == 1
+        assert holding.requeue(tx, now=999.0) == 1
     assert views(world)[0].commitment_attempts == 0
 
 

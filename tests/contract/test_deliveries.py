@@ -5,7 +5,7 @@ from sqlalchemy import select
 
 from dicom_node.domain import DeliveryState
 from dicom_node.errors import LostRace
-from dicom_node.ledger import deliveries, overview, results
+from dicom_node.ledger import deliveries, holding, overview, results
 from dicom_node.ledger.deliveries import ClaimedDelivery, NewDelivery
 from dicom_node.ledger.schema import delivery
 from tests.contract.world import LEASE, World, arrival, stored
@@ -53,8 +53,8 @@ def test_a_stored_result_is_done_with(concluded: World) -> None:
     assert _states(concluded) == ["stored", "failed"]
     assert concluded.sending(now=1000.0) == []
     with concluded.ledger.transaction() as tx:
-        assert deliveries.requeue(tx, now=30.0, destination="elsewhere") == 0
-        assert deliveries.requeue(tx, now=30.0, destination="pacs") == 1
+        assert holding.requeue(tx, now=30.0, destination="elsewhere") == 0
+        assert holding.requeue(tx, now=30.0, destination="pacs") == 1
     (again,) = concluded.sending(now=30.0)
     assert (again.delivery_id, again.attempts) == (other.delivery_id, 1)
 
@@ -105,27 +105,27 @@ def test_held_results_wait_for_release(held: World) -> None:
     with held.ledger.transaction() as tx:
         (view,) = overview.destinations(tx, ["pacs"])
         assert (view.held, view.pending) == (2, 0)
-        assert deliveries.release(tx, now=30.0, destination="viewer") == 0
-        assert deliveries.release(tx, now=30.0, study=1, ids=[1]) == 1
-        assert deliveries.release(tx, now=31.0, study=1) == 1
-        assert deliveries.release(tx, now=31.0, study=1) == 0
+        assert holding.release(tx, now=30.0, destination="viewer") == 0
+        assert holding.release(tx, now=30.0, study=1, ids=[1]) == 1
+        assert holding.release(tx, now=31.0, study=1) == 1
+        assert holding.release(tx, now=31.0, study=1) == 0
     assert len(held.sending(now=31.0)) == 2
 
 
 def test_abandoned_is_the_end(held: World) -> None:
     with held.ledger.transaction() as tx:
-        assert deliveries.release(tx, now=30.0, ids=[1]) == 1
-        assert deliveries.abandon(tx, now=31.0, reason="the archive was switched off", destination="pacs") == 2
-        assert deliveries.abandon(tx, now=31.0, reason="again", destination="pacs") == 0
-        assert deliveries.release(tx, now=32.0) == 0
-        assert deliveries.requeue(tx, now=32.0) == 0
+        assert holding.release(tx, now=30.0, ids=[1]) == 1
+        assert holding.abandon(tx, now=31.0, reason="the archive was switched off", destination="pacs") == 2
+        assert holding.abandon(tx, now=31.0, reason="again", destination="pacs") == 0
+        assert holding.release(tx, now=32.0) == 0
+        assert holding.requeue(tx, now=32.0) == 0
     assert _states(held) == ["abandoned", "abandoned"]
 
 
 def test_what_is_being_sent_cannot_be_abandoned(concluded: World) -> None:
     concluded.sending(now=21.0, limit=1)
     with concluded.ledger.transaction() as tx:
-        assert deliveries.abandon(tx, now=22.0, reason="dead", destination="pacs") == 1
+        assert holding.abandon(tx, now=22.0, reason="dead", destination="pacs") == 1
     assert _states(concluded) == ["sending", "abandoned"]
 
 

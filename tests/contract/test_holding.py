@@ -41,7 +41,7 @@ def test_what_was_decided_on_too_long_ago_is_held_with_its_reason(concluded: Wor
 def test_what_a_person_released_is_never_too_late(concluded: World) -> None:
     hold_overdue(concluded, 20.1)
     with concluded.ledger.transaction() as tx:
-        assert deliveries.release(tx, now=51.0, destination="pacs") == 2
+        assert holding.release(tx, now=51.0, destination="pacs") == 2
     assert hold_overdue(concluded, 40.0) == 0
     assert len(concluded.sending(now=60.0)) == 2
 
@@ -50,8 +50,8 @@ def test_what_is_being_sent_is_not_too_late_and_may_be_held_by_who_sends_it(conc
     one, other = concluded.sending(now=21.0)
     assert hold_overdue(concluded, 40.0) == 0
     with concluded.ledger.transaction() as tx:
-        holding.hold_claimed(tx, one, now=22.0, reason="its image is elsewhere")
+        deliveries.hold_back(tx, one, now=22.0, reason="its image is elsewhere")
         deliveries.stored(tx, other, 22.0)
     assert states(concluded) == [("held", "its image is elsewhere"), ("stored", "")]
     with concluded.ledger.transaction() as tx, pytest.raises(LostRace):
-        holding.hold_claimed(tx, one, now=23.0, reason="again")
+        deliveries.hold_back(tx, one, now=23.0, reason="again")

@@ -102,7 +102,7 @@ def test_what_came_before_any_model_has_the_turn_of_its_arrival(ledger: Ledger) 
     world.activate(MODEL)
     world.receive(arrival(2, study=2), now=6.0)
     with ledger.transaction() as tx:
-        assert jobs.insert_missing(tx, model=MODEL, parameters=PARAMETERS, now=50.0) == 2
+        assert models.insert_missing(tx, model=MODEL, parameters=PARAMETERS, now=50.0) == 2
     assert _order(world) == [9, 1, 2]
 
 

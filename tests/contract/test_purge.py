@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy import select
 
 from dicom_node.domain import DeliveryState, InstanceState, ResultState
-from dicom_node.ledger import deliveries, identity, instances, keys, purge
+from dicom_node.ledger import deliveries, holding, identity, instances, keys, purge
 from dicom_node.ledger.deliveries import ClaimedDelivery
 from dicom_node.ledger.schema import event, instance, result
 from tests.contract.world import World, arrival
@@ -36,7 +36,7 @@ def _still_sending(world: World, claim: ClaimedDelivery, now: float) -> None:
 def _abandoned(world: World, claim: ClaimedDelivery, now: float) -> None:
     _refused(world, claim, now)
     with world.ledger.transaction() as tx:
-        deliveries.abandon(tx, now=now, reason="dead", ids=[claim.delivery_id])
+        holding.abandon(tx, now=now, reason="dead", ids=[claim.delivery_id])
 
 
 def _concluded(world: World, image: int, end: End, *, now: float) -> None:

@@ -188,7 +188,7 @@ def test_what_came_before_any_model_gets_the_parameters_of_its_source(ledger: Le
     world.activate(MODEL)
     with ledger.transaction() as tx:
         by_source = {"MODALITY": "22" * 32}
-        assert jobs.insert_missing(tx, model=MODEL, parameters=PARAMETERS, by_source=by_source, now=1.0) == 1
+        assert models.insert_missing(tx, model=MODEL, parameters=PARAMETERS, by_source=by_source, now=1.0) == 1
     (claim,) = world.claim()
     assert claim.parameters == "22" * 32
 

@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy import select
 
 from dicom_node.domain import DeliveryState, Kind, RejectionTitle
-from dicom_node.ledger import Tx, deliveries, overview, purge, recall, results, withdrawals
+from dicom_node.ledger import Tx, deliveries, holding, overview, purge, recall, results, withdrawals
 from dicom_node.ledger.deliveries import NewDelivery
 from dicom_node.ledger.schema import delivery, result
 from tests.contract.world import MODEL, World, arrival, stored
@@ -146,7 +146,7 @@ def test_a_note_goes_out_to_a_destination_on_hold(sent: World) -> None:
     _recall(sent, 1, 2)
     _note(sent)
     with sent.ledger.transaction() as tx:
-        assert deliveries.hold(tx, destination="pacs", now=33.0) == 0
+        assert holding.hold(tx, destination="pacs", now=33.0) == 0
     assert len(sent.sending(now=34.0)) == 1
 
 

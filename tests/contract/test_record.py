@@ -6,7 +6,7 @@ import threading
 from sqlalchemy import select
 
 from dicom_node.domain import InstanceState, JobState, StudyState
-from dicom_node.ledger import Ledger, identity, instances, jobs, overview, studies
+from dicom_node.ledger import Ledger, identity, instances, models, overview, studies
 from dicom_node.ledger.instances import Outcome
 from dicom_node.ledger.schema import instance, job, study
 from tests.contract.world import MODEL, PARAMETERS, World, arrival
@@ -101,8 +101,8 @@ def test_jobs_are_made_later_for_what_came_before_any_model(ledger: Ledger) -> N
         assert studies.unfinished(tx, 1) == ["1.2.826.0.1.1", "1.2.826.0.1.2"]
     world.activate(MODEL)
     with ledger.transaction() as tx:
-        assert jobs.insert_missing(tx, model=MODEL, parameters=PARAMETERS, now=40.0) == 2
-        assert jobs.insert_missing(tx, model=MODEL, parameters=PARAMETERS, now=40.0) == 0
+        assert models.insert_missing(tx, model=MODEL, parameters=PARAMETERS, now=40.0) == 2
+        assert models.insert_missing(tx, model=MODEL, parameters=PARAMETERS, now=40.0) == 0
     world.analyse(now=41.0)
     assert world.conclude(now=42.0) == [1]
 

@@ -123,7 +123,7 @@ def test_nor_is_it_where_no_model_was_there_yet(ledger: Ledger) -> None:
     _reject(world, IMAGE)
     world.activate(MODEL)
     with ledger.transaction() as tx:
-        assert jobs.insert_missing(tx, model=MODEL, parameters=PARAMETERS, now=40.0) == 2
+        assert models.insert_missing(tx, model=MODEL, parameters=PARAMETERS, now=40.0) == 2
     assert _declined(world) == [False, True]
 
 

@@ -5,7 +5,7 @@ from sqlalchemy import select
 
 from dicom_node.domain import DeliveryState, InstanceState, JobState, Kind, Reason, StudyState
 from dicom_node.errors import LostRace
-from dicom_node.ledger import deliveries, findings, instances, jobs, overview, versions
+from dicom_node.ledger import deliveries, findings, holding, instances, jobs, overview, versions
 from dicom_node.ledger.identity import Identity
 from dicom_node.ledger.jobs import ClaimedJob
 from dicom_node.ledger.schema import delivery
@@ -92,7 +92,7 @@ def test_results_under_the_wrong_patient_are_not_sent_any_more(analysed: World, 
     _adopt(analysed, claim, before, re_encode=True, now=26.0)
     with analysed.ledger.transaction() as tx:
         assert tx.execute(select(delivery.c.state)).scalars().all() == [DeliveryState.ABANDONED]
-        assert deliveries.release(tx, now=27.0) == 0
+        assert holding.release(tx, now=27.0) == 0
     assert analysed.sending(now=28.0) == []
 
 

@@ -14,7 +14,7 @@ from dicom_node.deliver.destination import Outcome, Verdict
 from dicom_node.deliver.outbox import BATCH, LEASE, Outbox
 from dicom_node.deliver.recorder import Recorder
 from dicom_node.errors import LedgerUnavailable
-from dicom_node.ledger import Channel, Tx, deliveries, schema
+from dicom_node.ledger import Channel, Tx, deliveries, holding, schema
 from dicom_node.ledger.rows import StoredResult
 from tests.deliver.node import Node, settings_of
 from tests.waiting import wait_for
@@ -282,7 +282,7 @@ def test_what_was_not_delivered_in_time_is_held_until_a_person_says_so(tmp_path:
         assert [late.state.value, timely.state.value] == ["held", "stored"]
         assert late.last_error == "not delivered within 3600 s (deliver_within): it may come too late"
         with node.ledger.transaction() as tx:
-            deliveries.release(tx, now=time.time(), destination="archive")
+            holding.release(tx, now=time.time(), destination="archive")
         outbox(node, told).turn(NEVER)
         assert node.states() == ["stored", "stored"]
     finally:

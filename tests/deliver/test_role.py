@@ -16,7 +16,7 @@ import pytest
 from dicom_node.config import Settings
 from dicom_node.deliver import role
 from dicom_node.domain import Kind
-from dicom_node.ledger import deliveries
+from dicom_node.ledger import holding
 from tests.deliver.archives import Archive, StoreSCP
 from tests.deliver.node import Node, peer, settings_of
 from tests.deliver.wire import AwkwardWire, Manner
@@ -90,7 +90,7 @@ def test_a_result_that_is_refused_for_good_delays_no_other(nodes: list[Node], tm
         with delivering(node.settings):
             wait_for("both to end", lambda: node.states() == ["failed", "stored"])
             with node.ledger.transaction() as tx:
-                assert deliveries.requeue(tx, now=time.time(), destination="archive") == 1
+                assert holding.requeue(tx, now=time.time(), destination="archive") == 1
             wait_for("the operator's retry", lambda: all_stored(node))
         assert (archive.came[bad], archive.came[good]) == (2, 1)
 
@@ -181,7 +181,7 @@ def test_a_destination_put_on_hold_gets_what_a_person_releases_and_nothing_else(
         node = make(nodes, tmp_path, peer("archive", archive.port, mode="hold"))
         released = node.queue("archive", node.result(STUDY), held=True)
         with node.ledger.transaction() as tx:
-            assert deliveries.release(tx, now=time.time(), destination="archive") == 1
+            assert holding.release(tx, now=time.time(), destination="archive") == 1
         # queued while the mode was still `send`
         node.queue("archive", node.result(STUDY))
         with delivering(node.settings):
@@ -198,7 +198,7 @@ def test_what_is_held_goes_out_once_released(nodes: list[Node], tmp_path: Path) 
             wait_for("what is not held", lambda: node.states() == ["held", "stored"])
             assert list(archive.kept) == sent
             with node.ledger.transaction() as tx:
-                assert deliveries.release(tx, now=time.time(), destination="archive") == 1
+                assert holding.release(tx, now=time.time(), destination="archive") == 1
             wait_for("what was held", lambda: sorted(archive.kept) == sorted(held + sent))
 
 

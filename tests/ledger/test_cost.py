@@ -5,7 +5,7 @@ from pathlib import Path
 
 from sqlalchemy import Connection, Engine, event, text
 
-from dicom_node.ledger import Ledger, deliveries, instances, jobs, overview, purge, results, studies
+from dicom_node.ledger import Ledger, deliveries, holding, instances, jobs, overview, purge, results, studies
 from tests.contract.world import ATTEMPTS, LEASE, MODEL, PARAMETERS, PATIENCE, QUIET, World, arrival, stored
 
 LITTLE, MUCH = 1_000, 50_000
@@ -96,9 +96,9 @@ def _work(tx: Connection, now: float) -> dict[str, Callable[[], object]]:
             purge.due(tx, ended_before=now, limit=5, after=7),
         ),
         "operate": lambda: (
-            deliveries.release(tx, now=now, destination="pacs"),
-            deliveries.requeue(tx, now=now, destination="pacs"),
-            deliveries.abandon(tx, now=now, reason="", destination="nowhere"),
+            holding.release(tx, now=now, destination="pacs"),
+            holding.requeue(tx, now=now, destination="pacs"),
+            holding.abandon(tx, now=now, reason="", destination="nowhere"),
         ),
     }
 

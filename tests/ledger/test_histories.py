@@ -30,6 +30,7 @@ from dicom_node.ledger import (
     Ledger,
     commitments,
     deliveries,
+    holding,
     instances,
     jobs,
     reanalysis,
@@ -259,13 +260,13 @@ class Histories(RuleBasedStateMachine):
     def operate(self, what: str) -> None:
         with self.world.ledger.transaction() as tx:
             if what == "release":
-                deliveries.release(tx, now=self.now)
+                holding.release(tx, now=self.now)
             elif what == "abandon":
-                deliveries.abandon(tx, now=self.now, reason="by hand", destination="pacs")
+                holding.abandon(tx, now=self.now, reason="by hand", destination="pacs")
             elif what == "forgo":
                 commitments.forgo(tx, now=self.now, reason="by hand", destination="pacs")
             elif what == "requeue":
-                deliveries.requeue(tx, now=self.now)
+                holding.requeue(tx, now=self.now)
             elif what == "retry":
                 for job_id in jobs.failed(tx):
                     assert jobs.requeue(tx, job_id, self.now)
