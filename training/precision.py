@@ -11,6 +11,8 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
+from training import depthwise
+
 
 def lower(device: torch.device) -> bool:
     """Whether a step on `device` computes in bfloat16."""
@@ -36,5 +38,5 @@ def keep_depthwise(network: nn.Module, device: torch.device) -> None:
 
 def _in_float32(convolution: nn.Conv2d, x: Tensor) -> Tensor:
     with torch.autocast("cpu", enabled=False):
-        y: Tensor = convolution._conv_forward(x.float(), convolution.weight, convolution.bias)
+        y = depthwise.convolve(convolution, x.float())
     return y.to(x.dtype)
