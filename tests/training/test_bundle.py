@@ -278,7 +278,7 @@ def test_keys_change_the_recipe() -> None:
     whole = recipe(path)
     assert recipe(path, seed=5, epochs=1, batch_size=3).stages[-1].batch == 3
     assert [stage.size for stage in recipe(path, size=224).stages] == [224]
-    assert recipe(path, channels="dissociated").network["channels"] == 1
+    assert recipe(path, channels="protocols").network["channels"] == 2
     assert sum(stage.epochs for stage in recipe(path, max_epochs=3).stages) == 3
     assert len(recipe(path, max_epochs=10_000).stages) == len(whole.stages)
     with pytest.raises(ValueError, match="multiple of 32"):
