@@ -59,9 +59,9 @@ UNSEEN: Mapping[str, Arm] = MappingProxyType(
     {
         "binary": Arm(SCRATCH, "dissociated", _FILLED | _INSTANCES),
         "transfer": Arm(IMAGENET, "dissociated", _FILLED | _INSTANCES),
+        "diseases": Arm(IMAGENET, "diseases", _FILLED | _INSTANCES),
         "contrastive": Arm(IMAGENET, "dissociated", _FILLED | _INSTANCES | _CONTRAST),
         "box_loss": Arm(IMAGENET, "dissociated", _PROJECTED | _INSTANCES),
-        "diseases": Arm(IMAGENET, "diseases", _FILLED | _INSTANCES),
     }
 )
 
