@@ -24,7 +24,7 @@ from training.loop import CHECKPOINT_EVERY, Epoch
 from training.maps import Maps, save_checkpoint
 from training.pretrain import WEIGHTS, films_of, pretraining, save_encoder, stage
 from training.recipe import Recipe, Stage, recipe_of, trainable
-from training.train import Place, Training, imagenet_weights
+from training.train import Place, Training, from_scratch, imagenet_weights
 from training.validation import Validator
 
 #: how a network's input becomes its output: `monai.inferers.SimpleInferer` or one like it
@@ -102,7 +102,9 @@ def network(recipe: Recipe, start: str | Path = IMAGENET) -> Maps:
     built = LocalizationUNet(**recipe.network)
     if start == IMAGENET:
         built.encoder.load_imagenet(imagenet_weights(recipe.encoder))
-    elif start != SCRATCH:
+    elif start == SCRATCH:
+        from_scratch(built)
+    else:
         state = load_file(start)
         (built.encoder if state.keys() <= built.encoder.state_dict().keys() else built).load_state_dict(state)
     return Maps(built)

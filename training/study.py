@@ -32,7 +32,7 @@ from training.pretrain import WEIGHTS, pretraining, save_encoder, stage
 from training.recipe import order
 from training.runs import Run, ablation, unseen
 from training.table import Table, table
-from training.train import device_of, imagenet_weights, prepare_cpu
+from training.train import device_of, from_scratch, imagenet_weights, prepare_cpu
 
 log = logging.getLogger("training")
 
@@ -161,6 +161,8 @@ class Active:
             network.encoder.load_imagenet(imagenet_weights(self.recipe.encoder))
         elif self.arm.start == arms.SELF_SUPERVISED:
             network.encoder.load_state_dict(self.bench.self_supervised(self.recipe.encoder))
+        else:
+            from_scratch(network)
         return network
 
     def _finish(self) -> None:

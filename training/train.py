@@ -11,6 +11,7 @@ from pathlib import Path
 
 import torch
 from safetensors.torch import load_file, save_file
+from torch import nn
 
 from model.network import LocalizationUNet
 from training import checkpoint
@@ -23,6 +24,9 @@ from training.recipe import Recipe, order, read_recipe, trainable
 from training.table import Table, table
 
 log = logging.getLogger("training")
+
+#: share of a norm's statistics that a step renews
+_SCRATCH_MOMENTUM = 0.1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,6 +104,17 @@ def start_from(recipe: Recipe, weights: Path | None) -> LocalizationUNet:
     else:
         network.encoder.load_imagenet(imagenet_weights(recipe.encoder))
     return network
+
+
+def from_scratch(network: LocalizationUNet) -> None:
+    """Have the encoder's norms learn their statistics at PyTorch's rate instead of EfficientNet's.
+
+    Theirs keeps 99 % a step: right for statistics that come with ImageNet's weights, but where they start at nothing a
+    short training ends before they say what its weights need.
+    """
+    for module in network.encoder.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.momentum = _SCRATCH_MOMENTUM
 
 
 def imagenet_weights(encoder: str) -> dict[str, torch.Tensor]:

@@ -16,7 +16,7 @@ from training.loop import Epoch, Loop
 from training.pretrain import films_of, pretraining, save_encoder
 from training.pretrain import stage as pretraining_stage
 from training.recipe import Recipe, Stage, order, read_recipe, trainable
-from training.train import Place, Training
+from training.train import Place, Training, from_scratch
 
 
 @pytest.fixture
@@ -171,3 +171,21 @@ def test_no_patient_is_in_both_splits(data: Path) -> None:
     assert train
     assert val
     assert not train & val
+
+
+def test_norms_that_start_from_nothing_say_soon_what_the_weights_need() -> None:
+    torch.manual_seed(0)
+    shares = []
+    for scratch in (False, True):
+        network = LocalizationUNet().train()
+        if scratch:
+            from_scratch(network)
+        films = 5 + torch.randn(4, 1, 64, 64)
+        with torch.no_grad():
+            for _ in range(50):
+                network(films)
+            wanted = network.encoder.stem[:2](films).mean((0, 2, 3))
+        norm = network.encoder.stem[2]
+        shares.append(float((norm.running_mean / wanted).mean()))
+    assert shares[0] < 0.5
+    assert shares[1] == pytest.approx(1, abs=0.02)
