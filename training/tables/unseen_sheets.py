@@ -1,6 +1,6 @@
 """The tables of diseases never seen: `python -m training.tables unseen --data ../shared/data/nih --runs runs`."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from training.arms import UNSEEN
 from training.datalist import Example
@@ -14,8 +14,13 @@ from training.tables.unseen import FOLDS, POINTS, ROLES, Measured, Results, arms
 
 #: of POINTS
 WORDS = ("a quarter of a false positive", "one false positive")
-#: the arm that the others are held against
-PLAIN = "binary"
+#: what an arm is held against: that which it changes one thing of
+BASES: Mapping[str, str] = {
+    "transfer": "binary",
+    "diseases": "transfer",
+    "contrastive": "transfer",
+    "box_loss": "transfer",
+}
 
 #: a figure's (B,) rows of what was measured
 Figure = Callable[[Measured], Floats]
@@ -28,7 +33,7 @@ def unseen(examples: Sequence[Example], runs: Sequence[Run]) -> list[Sheet]:
     results = measure(examples, runs)
     beside = sentence(examples)
     recalls = [recall_sheet(runs, results, point, beside) for point in range(len(POINTS))]
-    return [*recalls, arms_sheet(runs, results), auroc_sheet(runs, results)]
+    return [*recalls, arms_sheet(results), auroc_sheet(runs, results)]
 
 
 def recall_sheet(runs: Sequence[Run], results: Results, point: int, readers: str) -> Sheet:
@@ -65,7 +70,7 @@ def recall_sheet(runs: Sequence[Run], results: Results, point: int, readers: str
     )
 
 
-def arms_sheet(runs: Sequence[Run], results: Results) -> Sheet:
+def arms_sheet(results: Results) -> Sheet:
     """What transfer, contrast, the box loss and disease channels change on diseases left out."""
     figures: dict[str, Figure] = {
         f"recall at {name}": lambda one, point=point: one.recall[:, point]  # type: ignore[misc]  # a default binds it
@@ -73,19 +78,24 @@ def arms_sheet(runs: Sequence[Run], results: Results) -> Sheet:
     }
     figures["AUROC"] = lambda one: one.auroc
     pairs = [
-        (target, arm, results.measured[target, PLAIN, "left_out"], results.measured[target, arm, "left_out"])
+        (target, arm, base, results.measured[target, arm, "left_out"], results.measured[target, base, "left_out"])
         for target in results.counts
-        for arm in arms_of(runs)
-        if arm != PLAIN and {(target, a, "left_out") for a in (PLAIN, arm)} <= results.measured.keys()
+        for arm, base in BASES.items()
+        if {(target, one, "left_out") for one in (arm, base)} <= results.measured.keys()
     ]
-    changes = {name: [of(other) - of(plain) for *_, plain, other in pairs] for name, of in figures.items()}
+    changes = {name: [of(one) - of(other) for *_, one, other in pairs] for name, of in figures.items()}
     corrected = {name: holm([p_value(change) for change in changes[name]]) for name in figures}
     return Sheet(
-        title=f"Diseases never seen: each arm minus '{PLAIN}', both without the disease",
-        columns=("target", "arm", *(column for name in figures for column in (name, f"p of {name} (Holm)"))),
+        title="Diseases never seen: each arm minus the one that it builds on, both without the disease",
+        columns=("target", "arm", "minus", *(column for name in figures for column in (name, f"p of {name} (Holm)"))),
         rows=tuple(
-            (target, arm, *(cell for name in figures for cell in (estimate(changes[name][i]), corrected[name][i])))
-            for i, (target, arm, _, _) in enumerate(pairs)
+            (
+                target,
+                arm,
+                base,
+                *(cell for name in figures for cell in (estimate(changes[name][i]), corrected[name][i])),
+            )
+            for i, (target, arm, base, *_) in enumerate(pairs)
         ),
         notes=(f"Paired bootstrap by patient; each column is corrected for its {len(pairs)} tests.",),
     )

@@ -42,6 +42,8 @@ def test_recall_of_each_role(leave: Callable[..., Path]) -> None:
         leave("unseen", f"seen-{fold}", half(fold, finds(0.8, high)), arm="binary", role="seen", fold=fold)
         for arm, role, share in (
             ("binary", "left_out", 0.4),
+            ("transfer", "left_out", 0.7),
+            ("diseases", "left_out", 0.6),
             ("contrastive", "left_out", 0.7),
             ("binary", "control", 0.7),
         ):
@@ -67,7 +69,13 @@ def test_recall_of_each_role(leave: Callable[..., Path]) -> None:
     assert "contrastive control Effusion" in quarter.notes[-1]
     assert "binary seen Effusion" not in quarter.notes[-1]
 
-    assert [(row[0], row[1]) for row in arms.rows] == [("Effusion", "contrastive")]
+    # Each against the arm that it changes one thing of.
+    against = {row[1]: (row[2], round(row[3].value, 2)) for row in arms.rows}
+    assert against == {
+        "transfer": ("binary", 0.3),
+        "diseases": ("transfer", -0.1),
+        "contrastive": ("transfer", 0.0),
+    }
     change = dict(zip(arms.columns, arms.rows[0], strict=True))
     assert change["recall at 1/4"].value == pytest.approx(0.3)
     assert change["p of recall at 1/4 (Holm)"] < 0.01
