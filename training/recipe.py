@@ -47,7 +47,7 @@ class Recipe:
     #: a name of `model.encoder.VARIANTS`
     encoder: str = "efficientnet-lite0"
     #: a name of `training.channels.PLANS`
-    channels: str = "protocols"
+    channels: str = "dissociated"
     #: one mask for all channels, or one each
     mask_per_channel: bool = False
     #: weight of each term of the loss; a term without one is not computed

@@ -140,7 +140,7 @@ def test_a_training_leaves_weights_a_history_and_tensorboard(trained: Path) -> N
 def test_what_was_trained_is_exported_predicts_and_is_measured(drawn: Path, exported: Path, tmp_path: Path) -> None:
     predictor = load_predictor(exported, "cpu")
     manifest = read_manifest(exported)
-    assert json.loads((exported / "manifest.json").read_text())["network"]["channels"] == 2
+    assert json.loads((exported / "manifest.json").read_text())["network"]["channels"] == 1
     typed(*command("evaluate.json", dataset_dir=drawn, model_dir=exported, output_dir=tmp_path))
     assert (tmp_path / "predictions.npz").exists()
     assert any(tmp_path.glob("*.json"))
@@ -202,7 +202,7 @@ def test_the_metadata_is_that_of_the_network() -> None:
     of = keys("train.json", start="scratch")
     monai.bundle.verify_net_in_out("network_def", **of, n=2, p=1)
     with pytest.raises(ValueError, match="output channel number"):
-        monai.bundle.verify_net_in_out("network_def", **of | {"channels": "dissociated"}, n=2, p=1)
+        monai.bundle.verify_net_in_out("network_def", **of | {"channels": "protocols"}, n=2, p=1)
 
 
 @pytest.mark.data
