@@ -16,9 +16,10 @@ _FAST = 3
 
 
 def convolve(convolution: nn.Conv2d, x: Tensor) -> Tensor:
-    """What a convolution says of x (N, C, H, W); this way where it is depthwise, large, and without a bias."""
+    """What a convolution says of x (N, C, H, W); this way where it is depthwise, large and plain."""
     depthwise = convolution.groups == convolution.in_channels == convolution.out_channels
-    if min(convolution.kernel_size) <= _FAST or not depthwise or convolution.bias is not None:
+    plain = convolution.bias is None and convolution.dilation == (1, 1) and convolution.padding_mode == "zeros"
+    if min(convolution.kernel_size) <= _FAST or not depthwise or not plain:
         y: Tensor = convolution._conv_forward(x, convolution.weight, convolution.bias)
         return y
     y = _Depthwise.apply(x, convolution.weight, convolution.stride, convolution.padding)  # type: ignore[no-untyped-call]  # torch's stub

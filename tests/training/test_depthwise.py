@@ -1,5 +1,7 @@
 """The gradients of large depthwise kernels, put together from small ones."""
 
+from typing import Any
+
 import pytest
 import torch
 from torch import nn
@@ -26,7 +28,8 @@ def test_gradients_are_torchs(side: int, kernel: int, stride: int, padding: int)
         torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-4)
 
 
-def test_a_bias_is_not_forgotten() -> None:
-    convolution = nn.Conv2d(8, 8, 5, groups=8)
+@pytest.mark.parametrize("more", [{"bias": True}, {"dilation": 2}, {"padding": 2, "padding_mode": "reflect"}])
+def test_what_it_cannot_do_is_left_to_torch(more: dict[str, Any]) -> None:
+    convolution = nn.Conv2d(8, 8, 5, groups=8, **({"bias": False} | more))
     film = torch.randn(2, 8, 9, 9)
     assert torch.equal(convolve(convolution, film), convolution(film))
