@@ -46,17 +46,25 @@ class Relay:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        # to close it alone would leave the thread in accept()
+        self._listening.shutdown(socket.SHUT_RDWR)
         self._listening.close()
 
     def _accept(self) -> None:
-        with contextlib.suppress(OSError):  # closed: it is over
+        with contextlib.suppress(OSError):  # shut down: it is over
             while True:
                 here, _ = self._listening.accept()
-                there = socket.create_connection(("127.0.0.1", self._archive_port))
-                for end in (here, there):
-                    end.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-                for source, sink, noted in ((here, there, False), (there, here, True)):
-                    threading.Thread(target=self._pass_on, args=(source, sink, noted), daemon=True).start()
+                threading.Thread(target=self._join, args=(here,), daemon=True).start()
+
+    def _join(self, here: socket.socket) -> None:
+        """Pass on both ways until both ends have said all."""
+        with here, contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self._archive_port)) as there:
+            for end in (here, there):
+                end.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            back = threading.Thread(target=self._pass_on, args=(there, here, True), daemon=True)
+            back.start()
+            self._pass_on(here, there, False)
+            back.join()
 
     def _pass_on(self, source: socket.socket, sink: socket.socket, noted: bool) -> None:
         piece = memoryview(bytearray(_PIECE))
