@@ -10,6 +10,7 @@ import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from dicom_node import signals
 from dicom_node.config import Role, Settings, load_settings, require_routes
 from dicom_node.errors import NodeError
 
@@ -51,14 +52,14 @@ def run_role(role: Role, settings_path: Path, *, supervised: bool = False) -> No
     logs.configure(settings.node, role)
     trail = audit.configure(settings)
     stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
     hangups: queue.SimpleQueue[int] = queue.SimpleQueue()
-    # a terminal that closes means "stop", not "read the settings again"
-    reads_again = role is Role.RECEIVE and not sys.stderr.isatty()
-    signal.signal(signal.SIGHUP, lambda *_: hangups.put(1) if reads_again else stop.set())
+    told = signals.heard(signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
     # the supervisor has it wait until here: one that came earlier would have ended the process
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})
+    # a terminal that closes means "stop", not "read the settings again"
+    reads_again = role is Role.RECEIVE and not sys.stderr.isatty()
+    obeyed = (told, stop, hangups if reads_again else None)
+    threading.Thread(target=_obey, args=obeyed, name="signals", daemon=True).start()
     if supervised:
         threading.Thread(target=_stop_without_supervisor, args=(stop,), name="supervisor", daemon=True).start()
     threading.Thread(target=_leave_after_deadline, args=(stop,), name="drain-deadline", daemon=True).start()
@@ -70,6 +71,15 @@ def run_role(role: Role, settings_path: Path, *, supervised: bool = False) -> No
     finally:
         trail.application(starts=False)
         trail.close()
+
+
+def _obey(told: Iterator[int], stop: threading.Event, hangups: "queue.SimpleQueue[int] | None") -> None:
+    """Where there are `hangups`, a SIGHUP is put there; everything else means "stop"."""
+    for number in told:
+        if number == signal.SIGHUP and hangups is not None:
+            hangups.put(number)
+        else:
+            stop.set()
 
 
 def _renewals(settings_path: Path, hangups: "queue.SimpleQueue[int]") -> Iterator[Settings]:

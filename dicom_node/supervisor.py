@@ -3,7 +3,6 @@
 import contextlib
 import fcntl
 import os
-import queue
 import signal
 import socket
 import subprocess
@@ -14,6 +13,7 @@ from pathlib import Path
 
 import structlog
 
+from dicom_node import signals
 from dicom_node.app import DRAIN_DEADLINE
 from dicom_node.config import NodeSection, Role, Settings, load_settings, require_routes
 from dicom_node.errors import ConfigurationError
@@ -120,9 +120,7 @@ def serve(settings_path: Path) -> None:
     lock = _only_one(settings.node)
     Ledger.migrate(url_for(settings.node))
     stop = threading.Event()
-    told: queue.SimpleQueue[int] = queue.SimpleQueue()
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-        signal.signal(number, lambda number, _: told.put(number))
+    told = signals.heard(signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
     roles = (Role.RECEIVE, *(role for role in Role if role is not Role.RECEIVE))
     keepers = [RoleKeeper(role, settings_path.resolve(), stop) for role in roles]
     receive, *others = keepers
@@ -131,7 +129,7 @@ def serve(settings_path: Path) -> None:
     for keeper in others:
         keeper.start()
     # a terminal that closes means "stop", not "read the settings again"
-    while told.get() == signal.SIGHUP and not sys.stderr.isatty():
+    while next(told) == signal.SIGHUP and not sys.stderr.isatty():
         settings = _renew(settings_path, settings, keepers)
     stop.set()
     log.info("stopping", deadline_seconds=DRAIN_DEADLINE)

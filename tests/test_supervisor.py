@@ -76,9 +76,12 @@ def serving(folder: Path, port: int | None = None) -> Iterator[Served]:
     try:
         yield node
     finally:
-        if node.process.poll() is None:
-            node.process.terminate()
+        node.process.terminate()
+        try:
             node.process.wait(60)
+        finally:
+            node.process.kill()
+            node.process.wait()
         wait_for("every role to leave", lambda: not node.roles(), seconds=60)
 
 
