@@ -23,6 +23,8 @@ from training.tables.runs import Run, over_seeds
 
 FOLDS = (0, 1)
 ROLES = ("seen", "left_out", "control")
+#: bootstrap rows; of a thousand no p could be below 1/20 once it is corrected for as many tests as are made here
+ROUNDS = 4000
 #: false positives a normal film at which recall is told, and how they are written
 POINTS: Mapping[float, str] = {0.25: "1/4", 1.0: "1"}
 
@@ -74,7 +76,7 @@ def halves(examples: Sequence[Example], target: str, folds: Sequence[int]) -> li
     """The halves of `folds`, their patients drawn together."""
     pairs = [measured(examples, fold, target) for fold in folds]
     films = [[*shown, *normals] for shown, normals in pairs]
-    drawn = draws([example.patient for half in films for example in half])
+    drawn = draws([example.patient for half in films for example in half], ROUNDS)
     parts = np.split(drawn, np.cumsum([len(half) for half in films[:-1]]), axis=1)
     return [
         Half(

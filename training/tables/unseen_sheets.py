@@ -10,7 +10,7 @@ from training.evaluation.sheet import Cell, Sheet
 from training.protocol import TARGETS
 from training.readers import sentence
 from training.tables.runs import Run, budget
-from training.tables.unseen import FOLDS, POINTS, ROLES, Measured, Results, arms_of, find, folds_of, measure
+from training.tables.unseen import FOLDS, POINTS, ROLES, ROUNDS, Measured, Results, arms_of, find, folds_of, measure
 
 #: of POINTS
 WORDS = ("a quarter of a false positive", "one false positive")
@@ -61,7 +61,7 @@ def recall_sheet(runs: Sequence[Run], results: Results, point: int, readers: str
             "is measured on, for each network and in each bootstrap row by itself. 'Left out' trained without any film "
             "that shows or reports the target, 'control' without as many films of the same status and size, taken at "
             "random. 'By chance': the films with the target have each other's boxes. "
-            "[95 % interval]: 1,000 bootstraps by patient, paired.",
+            f"[95 % interval]: {ROUNDS:,} bootstraps by patient, paired.",
             *([readers] if readers else []),
             f"Each run: {budget(runs)}.",
             *_one_half(runs),
