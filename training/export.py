@@ -1,7 +1,7 @@
 """Make a trained network a model that the node can load: calibrate, fit the gate, write weights, graph and manifest.
 
 `python -m training.export --data ../shared/data/nih --bedside ../shared/data/hannover
---weights runs/first/stage-384.safetensors --recipe training/configs/recipe.json --out model/weights/chexnomaly`
+--weights runs/first/stage-288.safetensors --recipe training/configs/recipe.json --out model/weights/chexnomaly`
 """
 
 import argparse

@@ -118,8 +118,9 @@ def test_children_and_wrong_boxes(tmp_path: Path, films: list[Example]) -> None:
         read_nih(tmp_path)
 
 
-def test_the_recipe_that_ships_is_read() -> None:
-    recipe = read_recipe(Path(__file__).parents[2] / "training" / "configs" / "recipe.json")
+@pytest.mark.parametrize("name", ["recipe.json", "recipe_large.json"])
+def test_the_recipes_that_ship_are_read(name: str) -> None:
+    recipe = read_recipe(Path(__file__).parents[2] / "training" / "configs" / name)
     assert all(stage.size % 32 == 0 for stage in recipe.stages)
 
 
