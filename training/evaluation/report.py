@@ -17,6 +17,7 @@ from training.evaluation.reliability import BINS, Reliability, reliability
 from training.evaluation.sheet import Cell, Sheet
 from training.predictions import Predictions
 from training.protocol import clean_normal
+from training.recipe import FULL_SIZE
 
 #: groups of fewer films with findings are not told
 _FEWEST = 10
@@ -48,6 +49,10 @@ def film_sets(examples: Sequence[Example]) -> dict[str, list[Example]]:
     sets["all localised and normal"] = [example for example in examples if comparable(example)]
     for reader in sorted({reader for example in examples for reader in example.readers}):
         sets[f"read by {reader}"] = [e for e in examples if reader in e.readers and comparable(e)]
+    # what hospitals send, and what its readers were asked for
+    full_size = [e for e in examples if comparable(e) and e.width >= FULL_SIZE]
+    sets[f"{FULL_SIZE} px, all"] = full_size
+    sets[f"{FULL_SIZE} px, opacities alone"] = [e for e in full_size if not (e.boxes and e.fully_read)]
     return {n: members for n, members in sets.items() if n == PRIMARY or sum(bool(e.boxes) for e in members) >= _FEWEST}
 
 
