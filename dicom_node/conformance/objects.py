@@ -198,7 +198,7 @@ def _attribute(path: _Path, seen: Sequence[tuple[Profile, Origin, "_Element"]]) 
 @dataclass(frozen=True, kw_only=True)
 class _Element:
     vr: str
-    #: of several items those of each, once
+    #: of several items those of each, once, sorted: in what order items stand may hang on their UIDs, which say nothing
     values: tuple[str, ...]
 
 
@@ -221,7 +221,7 @@ def _flat(dataset: Dataset, above: _Path = ()) -> dict[_Path, _Element]:
 
 
 def _joined(held: _Element | None, vr: str, values: tuple[str, ...]) -> _Element:
-    return _Element(vr=vr, values=tuple(dict.fromkeys([*(held.values if held else ()), *values])))
+    return _Element(vr=vr, values=tuple(sorted({*(held.values if held else ()), *values})))
 
 
 def _text(element: DataElement) -> str:
