@@ -164,6 +164,15 @@ def test_it_stalls_once_in_the_middle_of_an_object(tmp_path: Path) -> None:
 _BRIEF = Timeouts(connect=5.0, response=0.5)
 
 
+@pytest.fixture
+def hears_sigint() -> Iterator[None]:
+    """What a shell runs in its background ignores SIGINT, and so would what it starts."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("hears_sigint")
 def test_the_command_runs_until_it_is_stopped(tmp_path: Path) -> None:
     kept = {name: os.environ[name] for name in KEPT if name in os.environ} | {"PYTHONUNBUFFERED": "1"}
     process = subprocess.Popen(
