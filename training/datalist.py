@@ -22,6 +22,7 @@ from training.data.boxes import SAME_FINDING, Box, Polygon, area, iou, merge
 from training.data.coco import read_coco
 from training.data.counts import tables
 from training.data.example import (
+    FULL_SIZE,
     LOOKS_ONLY_FOR,
     MIN_AREA,
     NEGATIVE,
@@ -38,6 +39,7 @@ from training.data.store import identity
 from training.data.vindr import read_vindr
 
 __all__ = [
+    "FULL_SIZE",
     "LOOKS_ONLY_FOR",
     "MIN_AGE",
     "MIN_AREA",

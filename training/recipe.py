@@ -9,11 +9,8 @@ from typing import Any
 import numpy as np
 
 from training.channels import PLANS
-from training.datalist import Example, Status
+from training.datalist import FULL_SIZE, Example, Status
 from training.objective import TERMS
-
-#: columns of a film that counts as full-size
-FULL_SIZE = 512
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,5 +1,6 @@
 """The packaged model through the node's predictor: what is measured is what the node would say."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,6 +10,16 @@ from PIL import Image
 from model.weights import describe
 from training.datalist import Status, read_nih
 from training.evaluate import shipped
+
+CONFIGS = Path(__file__).parents[2] / "training" / "configs"
+
+
+def test_the_weights_that_ship_are_what_the_recipe_and_the_export_say() -> None:
+    packaged = json.loads((describe(None).folder / "manifest.json").read_text())
+    assert packaged["recipe"] == json.loads((CONFIGS / "recipe.json").read_text())
+    settings = json.loads((CONFIGS / "export.json").read_text())
+    for key in ("name", "version", "family", "input_size", "looks", "floor", "gate", "data"):
+        assert packaged[key] == settings[key], key
 
 
 def test_a_declined_film_is_one_without_findings(data: Path, tmp_path: Path) -> None:

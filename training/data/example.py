@@ -10,6 +10,9 @@ from training.data.boxes import Box, Polygon, area, grouped, iou
 #: regions below this share of the film are too small to be scored, and never trained as background
 MIN_AREA = 0.001
 
+#: columns of a film that counts as full-size
+FULL_SIZE = 512
+
 #: what readers who look for pneumonia would call an opacity of the lung
 OPACITIES = frozenset({"Lung Opacity", "Consolidation", "Pneumonia", "Infiltrate"})
 #: readers of whom it is known that they do not look for everything, and the kinds that they look for everywhere

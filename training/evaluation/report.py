@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from training.datalist import Example
+from training.datalist import FULL_SIZE, Example
 from training.evaluation.bootstrap import Estimate, draws, estimate, ratio
 from training.evaluation.curves import POINTS, false_positives, marked, recall, sensitivity
 from training.evaluation.groups import comparable, comparable_normal, films_by, findings_by, primary
@@ -17,7 +17,6 @@ from training.evaluation.reliability import BINS, Reliability, reliability
 from training.evaluation.sheet import Cell, Sheet
 from training.predictions import Predictions
 from training.protocol import clean_normal
-from training.recipe import FULL_SIZE
 
 #: groups of fewer films with findings are not told
 _FEWEST = 10

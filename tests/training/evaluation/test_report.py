@@ -83,10 +83,16 @@ def test_a_missing_film_is_one_without_findings() -> None:
 
 
 def test_films_that_were_not_fully_read_are_beside_the_primary_ones() -> None:
-    others = [replace(WIDE, id=f"film {n}", patient=str(n), readers=frozenset({"rsna"})) for n in range(900, 930)]
+    others = [
+        replace(WIDE, id=f"film {n}", patient=str(n), readers=frozenset({"rsna"}), width=512 if n % 3 else 128)
+        for n in range(900, 930)
+    ]
     froc = rows(report(Measured([*FILMS, *others], said(FILMS, speaks), threshold=0.5))["froc"])
     assert froc[PRIMARY]["n"] == 240
     assert froc["all localised and normal"]["n"] == 270
+    assert (froc["512 px, all"]["n"], froc["512 px, all"]["findings"]) == (120 + 20, 80 + 20)
+    # of those with findings none that was read for everything; the normals are the same
+    assert (froc["512 px, opacities alone"]["n"], froc["512 px, opacities alone"]["findings"]) == (40 + 20, 20)
 
 
 def test_masks_are_told_where_they_are_at_hand() -> None:
